@@ -1,0 +1,22 @@
+// Package control decides: it validates configurations, keeps them, resolves next hops, and tells the data plane.
+package control
+
+import "github.com/sluice-lb/sluice/lb"
+
+// Dataplane is what control needs of the data plane. Package xdp implements it; tests use one that records.
+type Dataplane interface {
+	// Published is the number of the publication that packets see now; 0 when the maps are new.
+	Published() uint64
+	// Adopt tells the data plane, once, before anything else, which state the pinned maps hold: the one whose
+	// Publication Published returned.
+	Adopt(*lb.State) error
+	// Publish makes a state the one that packets see, at once, whole or not at all: where it returns an error packets
+	// still see the old one. It returns after a grace period: no packet sees the old state any more.
+	Publish(*lb.State) error
+	// SetMAC replaces the next hop's link-layer address in the descriptors of these indexes, without a publication.
+	SetMAC(indexes []uint32, mac lb.MAC) error
+	// Counters reads all counters.
+	Counters() (lb.Counters, error)
+	// Info describes the interfaces and the maps.
+	Info() (lb.DataplaneInfo, error)
+}

@@ -1,0 +1,63 @@
+package lb
+
+import "fmt"
+
+// Protocol is the IANA number of a transport protocol that a VIP can have.
+type Protocol uint8
+
+// The protocols of a VIP.
+const (
+	TCP Protocol = 6
+	UDP Protocol = 17
+)
+
+// Protocols lists every Protocol.
+var Protocols = []Protocol{TCP, UDP}
+
+// String is the document's word for p.
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "tcp"
+	case UDP:
+		return "udp"
+	}
+	return fmt.Sprintf("protocol(%d)", uint8(p))
+}
+
+// ParseProtocol accepts what String prints.
+func ParseProtocol(s string) (Protocol, error) {
+	for _, p := range Protocols {
+		if s == p.String() {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("protocol %q: must be one of tcp, udp", s)
+}
+
+// Encap is how a packet travels to a backend.
+type Encap uint8
+
+// EncapIPIP puts an outer IPv4 (RFC 2003) or IPv6 (RFC 2473) header in front.
+const EncapIPIP Encap = 0
+
+// Encaps lists every Encap.
+var Encaps = []Encap{EncapIPIP}
+
+// String is the document's word for e.
+func (e Encap) String() string {
+	if e == EncapIPIP {
+		return "ipip"
+	}
+	return fmt.Sprintf("encap(%d)", uint8(e))
+}
+
+// ParseEncap accepts what String prints.
+func ParseEncap(s string) (Encap, error) {
+	for _, e := range Encaps {
+		if s == e.String() {
+			return e, nil
+		}
+	}
+	return 0, fmt.Errorf("encap %q: must be ipip", s)
+}
