@@ -28,7 +28,7 @@ PROTOC_VERSION := 3.21.12
 C_SOURCES = $(wildcard */bpf/*.c */bpf/*.h)
 
 # Tests that need no root: everything that is about values, not about the kernel.
-UNIT_PACKAGES := ./lb/... ./document/... ./internal/... ./cmd/lbctl/...
+UNIT_PACKAGES := ./lb/... ./document/... ./docs/... ./internal/... ./proto/... ./cmd/lbctl/...
 
 # Flow counts of `make bench`.
 BENCH_FLOWS := 100 1000000
