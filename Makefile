@@ -25,7 +25,7 @@ GO_BUILD = $(OWNER) $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 CLANG := clang-14
 CLANG_FORMAT := clang-format-14
 PROTOC_VERSION := 3.21.12
-C_SOURCES = $(wildcard */bpf/*.c */bpf/*.h)
+C_SOURCES = $(wildcard */bpf/*.[ch])
 
 # Tests that need no root: everything that is about values, not about the kernel.
 UNIT_PACKAGES := ./lb/... ./document/... ./docs/... ./internal/... ./proto/... ./cmd/lbctl/...
@@ -55,12 +55,18 @@ generate: tools ## rebuild the generated code: API, BPF objects, captures
 .PHONY: fmt
 fmt: ## format Go and C
 	$(OWNER) $(GO) fmt ./...
-	$(if $(C_SOURCES),$(OWNER) $(CLANG_FORMAT) -i $(C_SOURCES))
+	$(OWNER) $(CLANG_FORMAT) -i $(C_SOURCES)
 
-.PHONY: lint
-lint: bin/tools/golangci-lint ## check style, imports between packages, C format, shell scripts
+.PHONY: lint lint-go lint-c lint-shell
+lint: lint-go lint-c lint-shell ## check style, imports between packages, C format, shell scripts
+
+lint-go: bin/tools/golangci-lint
 	$(OWNER) bin/tools/golangci-lint run ./...
-	$(if $(C_SOURCES),$(OWNER) $(CLANG_FORMAT) --dry-run -Werror $(C_SOURCES))
+
+lint-c:
+	$(CLANG_FORMAT) --dry-run -Werror $(C_SOURCES)
+
+lint-shell:
 	shellcheck scripts/* .ci/run
 
 # The linter has a module of its own: its dependencies are no business of the load balancer.
