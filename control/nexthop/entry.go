@@ -28,7 +28,7 @@ const (
 // States lists every State.
 var States = []State{NoRoute, Resolving, Reachable, Stale, Failed, EgressUnmanaged}
 
-var stateNames = [...]string{"", "no_route", "resolving", "reachable", "stale", "failed", "egress_unmanaged"}
+var stateNames = [...]string{"unknown", "no_route", "resolving", "reachable", "stale", "failed", "egress_unmanaged"}
 
 // String is the state's name.
 func (s State) String() string {
@@ -40,6 +40,7 @@ func (s State) String() string {
 
 // Status is what is known of one address.
 type Status struct {
+	// State is 0 while the kernel could not be asked.
 	State State
 	// Since is when the state was entered.
 	Since time.Time
@@ -51,7 +52,7 @@ type Status struct {
 
 // Hop is the status as the data plane needs it; the zero value where there is no route.
 func (s Status) Hop() lb.NextHop {
-	if s.State == NoRoute {
+	if s.State == 0 || s.State == NoRoute {
 		return lb.NextHop{}
 	}
 	r := s.Route
@@ -119,7 +120,7 @@ func (e *entry) next(managed bool) State {
 // interval is how long after one probe the next is due; 0 is never.
 func (e *entry) interval() time.Duration {
 	switch {
-	case e.State == NoRoute || e.State == EgressUnmanaged || e.condition == Fixed:
+	case e.State == 0 || e.State == NoRoute || e.State == EgressUnmanaged || e.condition == Fixed:
 		return 0
 	case e.State == Resolving || e.State == Failed || e.condition == Unknown:
 		return RetryInterval

@@ -51,10 +51,13 @@ func (w *Watcher) loop(ctx context.Context, events <-chan Event, ended <-chan er
 				resync.notAfter(later(time.Now().Add(settle), quiet))
 			}
 		case <-resync.timer.C:
-			took := w.resync()
+			took, ok := w.resync()
 			// In a storm of route changes, reading them all again takes at most a tenth of one CPU.
 			quiet = time.Now().Add(min(10*took, ProbeInterval))
-			resync.set(time.Now().Add(ProbeInterval))
+			resync.set(time.Now().Add(RetryInterval))
+			if ok {
+				resync.set(time.Now().Add(ProbeInterval))
+			}
 		case <-probe.timer.C:
 		case <-w.wake:
 		}
@@ -62,13 +65,13 @@ func (w *Watcher) loop(ctx context.Context, events <-chan Event, ended <-chan er
 	}
 }
 
-// resync reads everything again and returns how long that took.
-func (w *Watcher) resync() time.Duration {
+// resync reads everything again and tells how long that took, and whether the kernel answered.
+func (w *Watcher) resync() (took time.Duration, ok bool) {
 	start := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lookLocked(slices.Collect(maps.Keys(w.entries)))
-	return time.Since(start)
+	ok = w.lookLocked(slices.Collect(maps.Keys(w.entries)))
+	return time.Since(start), ok
 }
 
 // neighbourChanged takes one event.

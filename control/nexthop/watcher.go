@@ -96,7 +96,7 @@ func (w *Watcher) Resolve(ctx context.Context, addresses []netip.Addr) {
 
 func (w *Watcher) waitingLocked(a netip.Addr) bool {
 	e, ok := w.entries[a]
-	return ok && e.State == Resolving
+	return ok && e.State == Resolving // an entry whose lookup failed is not worth waiting for
 }
 
 // Status tells what is known of an address; false where it is not watched.
@@ -116,8 +116,16 @@ func (w *Watcher) Hops(addresses []netip.Addr) lb.Hops {
 	defer w.mu.Unlock()
 	hops := lb.Hops{}
 	for _, a := range addresses {
-		if e, ok := w.entries[a]; ok && e.Hop().Routed() {
-			hops[a] = e.Hop()
+		e, ok := w.entries[a]
+		if !ok {
+			continue
+		}
+		hop := e.Hop()
+		if e.State == 0 {
+			hop = w.inherited[a] // the kernel could not be asked: no reason to stop what works
+		}
+		if hop.Routed() {
+			hops[a] = hop
 		}
 	}
 	return hops
@@ -140,16 +148,17 @@ func (w *Watcher) addLocked(addresses []netip.Addr) {
 	notify(w.wake)
 }
 
-// lookLocked reads routes and neighbours of addresses from the kernel. Where that fails everything stays as it was.
-func (w *Watcher) lookLocked(addresses []netip.Addr) {
+// lookLocked reads routes and neighbours of addresses from the kernel. Where that fails everything stays as it was,
+// and the answer is false.
+func (w *Watcher) lookLocked(addresses []netip.Addr) bool {
 	routes, err := w.kernel.Routes(addresses)
-	if err != nil {
-		w.log.Warn("reading routes failed, next hops may be out of date", "err", err)
-		routes = nil
+	var table []Neighbour
+	if err == nil {
+		table, err = w.kernel.Neighbours()
 	}
-	table, tableErr := w.kernel.Neighbours()
-	if tableErr != nil {
-		w.log.Warn("reading neighbours failed, next hops may be out of date", "err", tableErr)
+	if err != nil {
+		w.log.Warn("reading routes and neighbours failed, next hops may be out of date", "err", err)
+		return false
 	}
 	neighbours := make(map[Key]Neighbour, len(table))
 	for _, n := range table {
@@ -158,15 +167,12 @@ func (w *Watcher) lookLocked(addresses []netip.Addr) {
 	for _, a := range addresses {
 		e := w.entries[a]
 		before := e.Status
-		if err == nil {
-			r, ok := routes[a]
-			e.setRoute(r, ok)
-		}
-		if tableErr == nil {
-			e.setNeighbour(neighbours[e.Route.neighbour(a)])
-		}
+		r, ok := routes[a]
+		e.setRoute(r, ok)
+		e.setNeighbour(neighbours[e.Route.neighbour(a)])
 		w.enterLocked(e, before)
 	}
+	return true
 }
 
 // enterLocked sets the state that follows from what an entry knows, and tells whoever waits.
