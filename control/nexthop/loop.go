@@ -116,4 +116,3 @@ func (w *Watcher) probeLocked(now time.Time) time.Duration {
 	}
 	return next
 }
-
