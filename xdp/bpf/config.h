@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Knobs that user space sets when it loads the program; the verifier removes what they turn off. */
+#ifndef SLUICE_CONFIG_H
+#define SLUICE_CONFIG_H
+
+#include <linux/types.h>
+#include "types.h"
+
+/* Number of the interface that this instance is attached to, below MAX_INTERFACES: each interface has its own instance. */
+volatile const __u32 interface_number;
+
+/* Sizes of the counter maps of one CPU, in lines. */
+volatile const __u32 vip_stride = 1;
+volatile const __u32 backend_stride = 1;
+
+/* Keys of the flow hash, derived from the cluster's seed. */
+volatile const __u64 flow_key0;
+volatile const __u64 flow_key1;
+
+/* Drop, instead of pass, what is for a VIP's address but for none of its ports (`unmatched: drop`). */
+volatile const __u8 unmatched_drop;
+
+/* Count frames at entry too: for tests, which compare the sum with that of the verdicts. */
+volatile const __u8 count_seen;
+
+/* Extension headers that are followed in one IPv6 packet (docs/ARCHITECTURE.md, Life of a packet). */
+#define MAX_EXTENSIONS 6
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Everything that the Go side also sees: verdicts, and the layout of every map's values. Go reads them from BTF. */
+#ifndef SLUICE_TYPES_H
+#define SLUICE_TYPES_H
+
+#include <linux/types.h>
+
+/*
+ * What became of a packet. Zero means "next step"; every other value is final, has one counter for each interface and
+ * one action (verdict.h). The order and the names are those of lb/verdict.go.
+ */
+enum verdict {
+	VERDICT_NEXT,		  /* never final */
+	VERDICT_FORWARDED,	  /* the normal case */
+	VERDICT_PASS_NOT_IP,	  /* normal: ARP and the like */
+	VERDICT_PASS_UNREADABLE,  /* rare: truncated, or a long chain of extension headers */
+	VERDICT_PASS_PROTOCOL,	  /* normal: ICMP, IPIP, ... for the host */
+	VERDICT_PASS_FRAGMENT,	  /* rare */
+	VERDICT_PASS_NO_VIP,	  /* normal: traffic of the host */
+	VERDICT_VIP_NO_PORT,	  /* scans */
+	VERDICT_MALFORMED,	  /* attacks and broken senders */
+	VERDICT_NO_BACKEND,	  /* a pool without weight */
+	VERDICT_NO_NEIGHBOUR,	  /* a next hop that does not answer */
+	VERDICT_EGRESS_UNMANAGED, /* routing to a backend that this node cannot follow */
+	VERDICT_TOO_BIG,	  /* MTU too small for the encapsulation */
+	VERDICT_NO_HEADROOM,	  /* never, with a driver that reserves XDP_PACKET_HEADROOM */
+	VERDICT_BAD_TABLE,	  /* never: a bug of the control plane */
+	VERDICT_COUNT,		  /* the number of verdicts */
+};
+
+/* Encapsulation of a descriptor; the family is the outer header's. */
+enum encap {
+	ENCAP_NONE, /* an unused descriptor */
+	ENCAP_IPIP4,
+	ENCAP_IPIP6,
+};
+
+/* Sizes that both sides agree on. */
+enum sizes {
+	VIP4_WAYS = 4,	      /* entries of a 64-byte bucket */
+	VIP6_WAYS = 2,	      /* entries of a 64-byte bucket */
+	SLOTS_PER_LINE = 16,  /* slot words of a 64-byte element */
+	MAX_INTERFACES = 16,  /* managed interfaces of a node */
+	VERDICT_STRIDE = 64,  /* counters of one interface on one CPU; room for verdicts to come */
+	VERDICT_SEEN = 63,    /* counter of frames at entry, where the knob count_seen is set */
+	SLOT_INDEX_BITS = 20, /* of a slot word: the backend index; five flag and seven count bits follow */
+	INTERFACE_UNMANAGED = 254, /* the route leads out of an interface that is not managed */
+	INTERFACE_NONE = 255,	   /* no route */
+};
+
+/*
+ * A VIP of one address, port and protocol. An entry with marker 1, port 0 and protocol 0 says that the address is a VIP's.
+ * 16 bytes, the first 8 of which are the key.
+ */
+struct vip4_entry {
+	__be32 address; /* 0: the entry is free */
+	__be16 port;
+	__u8 protocol;
+	__u8 marker;
+	__u32 vip;  /* counter line */
+	__u32 pool; /* descriptor, relative to the copy's pool_base */
+};
+
+/* 32 bytes. */
+struct vip6_entry {
+	__be32 address[4]; /* ::: the entry is free */
+	__be16 port;
+	__u8 protocol;
+	__u8 marker;
+	__u32 vip;
+	__u32 pool;
+	__u32 reserved;
+};
+
+/* One cache line. */
+struct vip4_bucket {
+	struct vip4_entry entry[VIP4_WAYS];
+};
+
+struct vip6_bucket {
+	struct vip6_entry entry[VIP6_WAYS];
+};
+
+/* One half of the root: where the tables of one publication begin. One cache line. */
+struct root_copy {
+	__u64 vip_key;	 /* key of the bucket hash; changed when a set of VIPs does not fit with the old one */
+	__u32 vip4_base; /* first bucket */
+	__u32 vip4_mask; /* number of buckets less one */
+	__u32 vip6_base;
+	__u32 vip6_mask;
+	__u32 pool_base; /* first descriptor */
+	__u32 reserved[9];
+};
+
+/*
+ * The root. Bit 0 of `select` chooses the copy that packets see; the other 63 bits are the low bits of the publication's
+ * number. One aligned store of `select` changes everything at once.
+ */
+struct root {
+	__u64 select;
+	__u64 reserved[7];
+	struct root_copy copy[2];
+};
+
+/* Where the slots of a pool lie. 16 bytes. */
+struct pool {
+	__u32 base; /* first slot */
+	__u32 mask; /* number of slots less one */
+	__u32 flags;
+	__u32 reserved;
+};
+
+/* 16 slot words: backend index in the low 20 bits (0: the slot is empty), five flags, seven bits of change count. */
+struct slot_line {
+	__u32 word[SLOTS_PER_LINE];
+};
+
+/*
+ * All that it takes to send a packet to a backend: 128 bytes, of which an IPv4 outer header needs the first 64.
+ * `header` is the outer Ethernet and IP header as it goes on the wire, with every field that depends on the packet zero.
+ * Its first word holds the destination MAC; a zero MAC means that the next hop is not resolved.
+ */
+struct backend {
+	__u32 checksum;	 /* IPv4: sum of the header's 16-bit words as they lie in memory, not folded */
+	__u16 max_inner; /* bytes: the largest inner packet that fits the MTU */
+	__u8 encap;	 /* enum encap */
+	__u8 interface;	 /* number of the egress interface, or INTERFACE_UNMANAGED, INTERFACE_NONE */
+	__u64 reserved;
+	__u64 header[14];
+};
+
+/* What was forwarded and refused: one cache line for each VIP, or backend, and CPU. */
+struct counter {
+	__u64 packets;
+	__u64 bytes; /* of inner packets */
+	__u64 new_flows;
+	__u64 refused;
+	__u64 reserved[4];
+};
+
+/* Verdicts of one interface on one CPU. */
+struct verdict_line {
+	__u64 packets[VERDICT_STRIDE];
+};
+
+_Static_assert(sizeof(struct vip4_bucket) == 64, "one cache line");
+_Static_assert(sizeof(struct vip6_bucket) == 64, "one cache line");
+_Static_assert(sizeof(struct root_copy) == 64, "one cache line");
+_Static_assert(sizeof(struct pool) == 16, "four to a cache line");
+_Static_assert(sizeof(struct slot_line) == 64, "one cache line");
+_Static_assert(sizeof(struct backend) == 128, "two cache lines");
+_Static_assert(sizeof(struct counter) == 64, "one cache line");
+_Static_assert(VERDICT_COUNT <= VERDICT_SEEN, "room for verdicts");
+
+#endif
