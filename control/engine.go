@@ -21,7 +21,7 @@ const (
 	retryFirst, retryMost = time.Second, 30 * time.Second
 )
 
-// Options are what an Engine is made of. All but Step are required.
+// Options are what an Engine is made of. All but Attach and Step are required.
 type Options struct {
 	Dataplane Dataplane
 	Store     Store
@@ -29,6 +29,8 @@ type Options struct {
 	Seed      lb.Seed
 	Limits    lb.Limits
 	Log       *slog.Logger
+	// Attach makes packets meet the data plane. Start calls it once, after the state is in place.
+	Attach func() error
 	// Step is called between the steps of a publication, with the name of the step that is done. For tests: a daemon
 	// that dies there must come back with the old state or the new one.
 	Step func(step string)
@@ -45,6 +47,7 @@ type Engine struct {
 	seed   lb.Seed
 	limits lb.Limits
 	log    *slog.Logger
+	attach func() error
 	step   func(string)
 
 	state atomic.Pointer[lb.State] // what packets see; never modified
@@ -62,7 +65,10 @@ type Engine struct {
 func NewEngine(o Options) *Engine {
 	e := &Engine{
 		dp: o.Dataplane, store: o.Store, hops: o.NextHops, seed: o.Seed, limits: o.Limits,
-		log: o.Log.With("component", "engine"), step: o.Step, macs: map[uint32]lb.MAC{},
+		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
+	}
+	if e.attach == nil {
+		e.attach = func() error { return nil }
 	}
 	if e.step == nil {
 		e.step = func(string) {}
@@ -78,22 +84,9 @@ func (e *Engine) publishLocked(st *lb.State) error {
 	if err := e.commitLocked(); err != nil {
 		return unavailable("publish: the store cannot take the change before this one", err)
 	}
-	e.step("begin")
-	if err := e.store.SetPending(st); err != nil {
-		return unavailable("publish: the store cannot take the change", err)
+	if err := e.showLocked(st); err != nil {
+		return err
 	}
-	e.step("pending")
-	if err := e.dp.Publish(st); err != nil {
-		if drop := e.store.DropPending(); drop != nil {
-			// Harmless: the data plane never gets this number, and the next change overwrites it.
-			e.log.Warn("dropping a failed change failed", "publication", st.Publication, "err", drop)
-		}
-		return unavailable("publish: the data plane cannot take the change", err)
-	}
-	e.step("published")
-	e.adoptMACsLocked(e.state.Load(), st)
-	e.state.Store(st)
-	e.unpublished = nil
 	e.uncommitted = errNotYet
 	if err := e.commitLocked(); err != nil {
 		// Packets see the change and the store has it as pending, so it survives a restart: it is made.
@@ -101,6 +94,32 @@ func (e *Engine) publishLocked(st *lb.State) error {
 	}
 	e.step("committed")
 	return nil
+}
+
+// showLocked is publishLocked without the commit: after it the store has st as pending.
+func (e *Engine) showLocked(st *lb.State) error {
+	e.step("begin")
+	if err := e.store.SetPending(st); err != nil {
+		return unavailable("publish: the store cannot take the change", err)
+	}
+	e.step("pending")
+	if err := e.dp.Publish(st); err != nil {
+		e.dropPending(st)
+		return unavailable("publish: the data plane cannot take the change", err)
+	}
+	e.step("published")
+	e.noteMACsLocked(st)
+	e.state.Store(st)
+	e.unpublished = nil
+	return nil
+}
+
+// dropPending forgets a change that was not made. To fail in that is harmless: no data plane ever gets its number, and
+// the next change overwrites it.
+func (e *Engine) dropPending(st *lb.State) {
+	if err := e.store.DropPending(); err != nil {
+		e.log.Warn("dropping a failed change failed", "publication", st.Publication, "err", err)
+	}
 }
 
 var errNotYet = fmt.Errorf("not tried yet")

@@ -113,11 +113,8 @@ func (d *dataplane) Publish(st *lb.State) error {
 		return err
 	}
 	next := pinned{State: st, MACs: map[uint32]lb.MAC{}}
-	for key, place := range st.Layout.Backends {
+	for _, place := range st.Layout.Backends {
 		next.MACs[place.Index] = st.Hops[place.Address].MAC
-		if d.maps.State != nil && d.maps.State.Layout.Backends[key] == place {
-			next.MACs[place.Index] = d.maps.MACs[place.Index] // an old descriptor is left alone
-		}
 	}
 	if err := d.flip(next); err != nil {
 		return err

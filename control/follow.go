@@ -150,23 +150,10 @@ func (e *Engine) rememberMACsLocked(st *lb.State, hops lb.Hops, moved map[netip.
 	return e.commitLocked()
 }
 
-// adoptMACsLocked notes what the descriptors of a new state hold: a descriptor that is not prev's was written whole.
-func (e *Engine) adoptMACsLocked(prev, st *lb.State) {
-	kept := map[lb.BackendPlace]bool{}
-	if prev != nil {
-		for _, place := range prev.Layout.Backends {
-			kept[place] = true
-		}
-	}
-	macs := make(map[uint32]lb.MAC, len(st.Layout.Backends))
+// noteMACsLocked notes what the descriptors of a state hold that was just published.
+func (e *Engine) noteMACsLocked(st *lb.State) {
+	e.macs = make(map[uint32]lb.MAC, len(st.Layout.Backends))
 	for _, place := range st.Layout.Backends {
-		held, known := e.macs[place.Index]
-		switch {
-		case !kept[place]:
-			macs[place.Index] = st.Hops[place.Address].MAC
-		case known:
-			macs[place.Index] = held
-		}
+		e.macs[place.Index] = st.Hops[place.Address].MAC
 	}
-	e.macs = macs
 }

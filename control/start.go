@@ -8,8 +8,8 @@ import (
 	"github.com/sluice-lb/sluice/lb"
 )
 
-// Start finds out which state packets see and takes it over; a data plane that is new gets the committed one. Where it
-// returns an error nothing was changed.
+// Start finds out which state packets see and takes it over; a data plane that is new gets the committed one. Then it
+// attaches. Where it returns an error packets are treated as before.
 func (e *Engine) Start(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -57,9 +57,12 @@ func (e *Engine) takeOverLocked(st *lb.State, unsettled bool, settle func() erro
 	if err := e.dp.Adopt(st); err != nil {
 		return fmt.Errorf("take over publication %d: %w", st.Publication, err)
 	}
-	e.state.Store(st)
+	if err := e.attach(); err != nil {
+		return err
+	}
 	e.hops.Inherit(st.Hops)
 	e.hops.Track(addresses(st.Config))
+	e.state.Store(st)
 	e.log.Info("data plane taken over", "revision", st.Revision, "publication", st.Publication, "rolled_forward", unsettled)
 	return nil
 }
@@ -87,8 +90,20 @@ func (e *Engine) startFreshLocked(ctx context.Context, stored store.Contents) er
 	if stored.Pending != nil {
 		st.Publication = max(st.Publication, stored.Pending.Publication+1)
 	}
-	if err := e.publishLocked(st); err != nil {
+	if err := e.showLocked(st); err != nil {
 		return err
+	}
+	// An older data plane may be attached, over maps of other sizes. It goes on, and the committed record is its own,
+	// until the new one has taken its place.
+	if err := e.attach(); err != nil {
+		e.state.Store(nil)
+		e.dropPending(st)
+		return err
+	}
+	e.step("attached")
+	e.uncommitted = errNotYet
+	if err := e.commitLocked(); err != nil {
+		return err // it will be rolled forward
 	}
 	e.log.Info("data plane filled", "revision", st.Revision, "publication", st.Publication)
 	return nil

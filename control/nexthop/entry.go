@@ -67,16 +67,19 @@ type entry struct {
 	probeAt   time.Time
 }
 
-// setRoute takes a route, or the lack of one. The link-layer address of another neighbour is worth nothing, unless it
-// was inherited before any route was known.
+// setRoute takes a route, or the lack of one. Where the route moved to another gateway of the same segment the old
+// one's link-layer address stays in use until the new one's is known: it may still forward, and nothing else would. On
+// another segment the address is worth nothing.
 func (e *entry) setRoute(r Route, ok bool) {
-	had := e.Route != Route{}
-	if had && (!ok || e.Route.neighbour(e.address) != r.neighbour(e.address)) {
-		e.MAC, e.condition = lb.MAC{}, Unknown
-		e.probeAt = time.Time{}
-	}
 	if !ok {
 		r = Route{}
+	}
+	had := e.Route != Route{}
+	if had && e.Route.neighbour(e.address) != r.neighbour(e.address) {
+		e.condition, e.probeAt = Unknown, time.Time{}
+		if e.Route.Index != r.Index {
+			e.MAC = lb.MAC{}
+		}
 	}
 	e.Route = r
 }
