@@ -1,0 +1,98 @@
+// Package docs checks that the documents say what the code does.
+package docs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sluice-lb/sluice/document"
+	"github.com/sluice-lb/sluice/lb"
+)
+
+// pages returns the text of every page by path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("*.md")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no pages in docs: %v", err)
+	}
+	out := map[string]string{}
+	for _, path := range append(paths, "../README.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[path] = string(text)
+	}
+	return out
+}
+
+var (
+	yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(version:.*?)^```$")
+	hereDoc   = regexp.MustCompile(`(?ms)^    cat > \S+ <<END\n(.*?)^    END$`)
+	link      = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+)
+
+func TestDocumentsInPagesAreValid(t *testing.T) {
+	found := 0
+	for path, text := range pages(t) {
+		snippets := yamlBlock.FindAllStringSubmatch(text, -1)
+		for _, m := range hereDoc.FindAllStringSubmatch(text, -1) {
+			snippets = append(snippets, []string{"", strings.ReplaceAll("\n"+m[1], "\n    ", "\n")})
+		}
+		for _, m := range snippets {
+			found++
+			if _, err := document.Parse(path, []byte(m[1])); err != nil {
+				t.Errorf("%s: %v\nin:\n%s", path, err, m[1])
+			}
+		}
+	}
+	if found < 2 {
+		t.Errorf("found %d documents in the pages, want those of configuration.md and of README.md at least", found)
+	}
+}
+
+func TestLinksLeadToFiles(t *testing.T) {
+	for path, text := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s: link to %q: %v", path, m[1], err)
+			}
+		}
+	}
+}
+
+// The reference gives ranges and defaults as numbers; the constants are the truth.
+func TestConfigurationHasTheConstants(t *testing.T) {
+	text := pages(t)["configuration.md"]
+	for _, want := range []string{
+		fmt.Sprintf("| `version` | %d |", document.Version),
+		fmt.Sprintf("a power of two from %d to %d | the smallest with %d slots per backend |",
+			lb.MinSlots, lb.MaxSlots, lb.SlotsPerBackend),
+		fmt.Sprintf("list of at most %d backends", lb.MaxBackends),
+		fmt.Sprintf("Fewer than %d slots per backend", lb.SlotsPerBackend),
+		fmt.Sprintf("share of slots, 0 to %d | %d |", lb.MaxWeight, lb.DefaultWeight),
+		fmt.Sprintf("factor on the weight, 0 to %d with at most three decimals | 1 |", lb.MaxScale/lb.ScaleOne),
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("configuration.md does not say %q", want)
+		}
+	}
+	for _, e := range lb.Encaps {
+		if !strings.Contains(text, fmt.Sprintf("| `encap` | `%s`", e)) {
+			t.Errorf("configuration.md does not name encap %q", e)
+		}
+	}
+	for _, p := range lb.Protocols {
+		if !strings.Contains(text, "`"+p.String()+"`") {
+			t.Errorf("configuration.md does not name protocol %q", p)
+		}
+	}
+}
