@@ -1,0 +1,154 @@
+package control
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-lb/sluice/control/nexthop"
+	"github.com/sluice-lb/sluice/lb"
+)
+
+const (
+	// resolveWait is how long a change waits for the next hops of new backends, so that traffic flows at once.
+	resolveWait = 300 * time.Millisecond
+	// debounce is how long changes of next hops are collected before they are published.
+	debounce = 50 * time.Millisecond
+	// retryFirst and retryMost bound how soon a publication or a commit that failed without a client is tried again.
+	retryFirst, retryMost = time.Second, 30 * time.Second
+)
+
+// Options are what an Engine is made of. All but Attach and Step are required.
+type Options struct {
+	Dataplane Dataplane
+	Store     Store
+	NextHops  NextHops
+	Seed      lb.Seed
+	Limits    lb.Limits
+	Log       *slog.Logger
+	// Attach makes packets meet the data plane. Start calls it once, after the state is in place.
+	Attach func() error
+	// Step is called between the steps of a publication, with the name of the step that is done. For tests: a daemon
+	// that dies there must come back with the old state or the new one.
+	Step func(step string)
+}
+
+// Engine owns the node's state: it is the only one that publishes, and the only one that writes the store.
+//
+// A publication is made in the order: store it as pending, make it visible to packets, store it as committed. The data
+// plane's publication number says after a crash which of two stored states packets see.
+type Engine struct {
+	dp     Dataplane
+	store  Store
+	hops   NextHops
+	seed   lb.Seed
+	limits lb.Limits
+	log    *slog.Logger
+	attach func() error
+	step   func(string)
+
+	state atomic.Pointer[lb.State] // what packets see; never modified
+
+	mu sync.Mutex // one change at a time
+	// macs is what each descriptor holds; a missing one is not known and will be set.
+	macs map[uint32]lb.MAC
+	// uncommitted is why the store still has state as pending; nil when it is committed.
+	uncommitted error
+	// unpublished is why a change of next hops is not published yet; nil when it is.
+	unpublished error
+}
+
+// NewEngine returns an Engine that has done nothing yet; Start is next.
+func NewEngine(o Options) *Engine {
+	e := &Engine{
+		dp: o.Dataplane, store: o.Store, hops: o.NextHops, seed: o.Seed, limits: o.Limits,
+		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
+	}
+	if e.attach == nil {
+		e.attach = func() error { return nil }
+	}
+	if e.step == nil {
+		e.step = func(string) {}
+	}
+	return e
+}
+
+// State is what packets see. It must not be modified. Before Start it is nil.
+func (e *Engine) State() *lb.State { return e.state.Load() }
+
+// publishLocked makes st the state that packets see. Where it fails everything is as it was.
+func (e *Engine) publishLocked(st *lb.State) error {
+	if err := e.commitLocked(); err != nil {
+		return unavailable("publish: the store cannot take the change before this one", err)
+	}
+	if err := e.showLocked(st); err != nil {
+		return err
+	}
+	e.uncommitted = errNotYet
+	if err := e.commitLocked(); err != nil {
+		// Packets see the change and the store has it as pending, so it survives a restart: it is made.
+		e.log.Error("committing a published change failed, it will be tried again", "revision", st.Revision, "err", err)
+	}
+	e.step("committed")
+	return nil
+}
+
+// showLocked is publishLocked without the commit: after it the store has st as pending.
+func (e *Engine) showLocked(st *lb.State) error {
+	e.step("begin")
+	if err := e.store.SetPending(st); err != nil {
+		return unavailable("publish: the store cannot take the change", err)
+	}
+	e.step("pending")
+	if err := e.dp.Publish(st); err != nil {
+		e.dropPending(st)
+		return unavailable("publish: the data plane cannot take the change", err)
+	}
+	e.step("published")
+	e.noteMACsLocked(st)
+	e.state.Store(st)
+	e.unpublished = nil
+	return nil
+}
+
+// dropPending forgets a change that was not made. To fail in that is harmless: no data plane ever gets its number, and
+// the next change overwrites it.
+func (e *Engine) dropPending(st *lb.State) {
+	if err := e.store.DropPending(); err != nil {
+		e.log.Warn("dropping a failed change failed", "publication", st.Publication, "err", err)
+	}
+}
+
+var errNotYet = fmt.Errorf("not tried yet")
+
+// commitLocked stores the current state as committed where it is not.
+func (e *Engine) commitLocked() error {
+	if e.uncommitted != nil {
+		e.uncommitted = e.store.Commit(e.state.Load())
+	}
+	return e.uncommitted
+}
+
+// Status tells how packets to a backend leave the node.
+func (e *Engine) Status(backend netip.Addr) nexthop.Status {
+	s, _ := e.hops.Status(backend)
+	return s
+}
+
+// addresses lists the backends' addresses, each once, in the configuration's order.
+func addresses(cfg lb.Config) []netip.Addr {
+	var out []netip.Addr
+	seen := map[netip.Addr]bool{}
+	for _, p := range cfg.Pools {
+		for _, b := range p.Backends {
+			if !seen[b.Address] {
+				seen[b.Address] = true
+				out = append(out, b.Address)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,129 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	"github.com/sluice-lb/sluice/lb"
+	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
+)
+
+// MaxMessage is the largest request and response in bytes: a document of some 500,000 backends.
+const MaxMessage = 64 << 20
+
+// Server answers the control API. The messages of the API end here: the Engine speaks lb.
+type Server struct {
+	sluicev1.UnimplementedSluiceServer
+	engine  *Engine
+	version string
+	started time.Time
+	grpc    *grpc.Server
+	health  *health.Server
+	log     *slog.Logger
+}
+
+// NewServer returns a server for an Engine. Health says NOT_SERVING until Ready.
+func NewServer(engine *Engine, version string, log *slog.Logger) *Server {
+	s := &Server{engine: engine, version: version, started: time.Now(), health: health.NewServer(), log: log.With("component", "api")}
+	s.grpc = grpc.NewServer(
+		grpc.MaxRecvMsgSize(MaxMessage),
+		grpc.MaxSendMsgSize(MaxMessage),
+		grpc.UnaryInterceptor(s.intercept),
+	)
+	sluicev1.RegisterSluiceServer(s.grpc, s)
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	s.setHealth(healthv1.HealthCheckResponse_NOT_SERVING)
+	return s
+}
+
+// GRPC is the server to call Serve on.
+func (s *Server) GRPC() *grpc.Server { return s.grpc }
+
+// Ready opens the API: every interface is attached and the stored revision is live.
+func (s *Server) Ready() { s.setHealth(healthv1.HealthCheckResponse_SERVING) }
+
+// Stop tells watchers of health, lets calls that run finish for at most grace, and closes everything.
+func (s *Server) Stop(grace time.Duration) {
+	s.health.Shutdown()
+	stopped := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(stopped) }()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-stopped:
+	case <-timer.C:
+		s.grpc.Stop() // makes GracefulStop return
+		<-stopped
+	}
+}
+
+func (s *Server) setHealth(h healthv1.HealthCheckResponse_ServingStatus) {
+	s.health.SetServingStatus("", h)
+	s.health.SetServingStatus(sluicev1.Sluice_ServiceDesc.ServiceName, h)
+}
+
+// intercept translates errors in one place and refuses calls before the Engine has a state.
+func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if strings.HasPrefix(info.FullMethod, "/"+sluicev1.Sluice_ServiceDesc.ServiceName+"/") && s.engine.State() == nil {
+		return nil, status.Error(codes.Unavailable, "lbd is starting (try again, or watch the health service)")
+	}
+	resp, err := handler(ctx, req)
+	if err == nil {
+		return resp, nil
+	}
+	if _, ok := status.FromError(err); !ok {
+		err = statusOf(err)
+	}
+	s.log.Debug("call refused", "method", info.FullMethod, "err", err)
+	return nil, err
+}
+
+// write runs one write and translates its outcome.
+func (s *Server) write(ctx context.Context, o *sluicev1.WriteOptions, edit func(*lb.Config) error) (*sluicev1.Outcome, error) {
+	out, err := s.engine.Write(ctx, WriteOptions{ExpectedRevision: o.GetExpectedRevision(), DryRun: o.GetDryRun()}, edit)
+	if err != nil {
+		return nil, err
+	}
+	answer := &sluicev1.Outcome{Revision: out.Revision, Warnings: out.Warnings}
+	for _, c := range out.Changes {
+		answer.Changes = append(answer.Changes, changeToProto(c))
+	}
+	return answer, nil
+}
+
+func changeToProto(c lb.Change) *sluicev1.Change {
+	kinds := map[lb.ChangeKind]sluicev1.Change_Kind{
+		lb.Created:    sluicev1.Change_KIND_CREATED,
+		lb.Configured: sluicev1.Change_KIND_CONFIGURED,
+		lb.Deleted:    sluicev1.Change_KIND_DELETED,
+	}
+	return &sluicev1.Change{Kind: kinds[c.Kind], Object: c.Object, Detail: c.Detail, SlotsMoved: uint32(c.SlotsMoved)}
+}
+
+// relabel makes violations name fields of the request instead of places in the whole configuration: what lies at
+// from, such as "vips[3]", is the request's field to; an empty to is the request itself.
+func relabel(err error, from, to string) error {
+	var violations lb.Violations
+	if from == "" || !errors.As(err, &violations) {
+		return err
+	}
+	out := make(lb.Violations, len(violations))
+	for i, v := range violations {
+		out[i] = v
+		if rest, ok := strings.CutPrefix(v.Path, from); ok && (rest == "" || rest[0] == '.') {
+			out[i].Path = strings.TrimPrefix(to+rest, ".")
+		}
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+package control
+
+import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/sluice-lb/sluice/control/nexthop"
+	"github.com/sluice-lb/sluice/lb"
+	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
+	"github.com/sluice-lb/sluice/proto/translate"
+)
+
+// view is a state together with a reading of the counters.
+type view struct {
+	engine   *Engine
+	state    *lb.State
+	counters lb.Counters
+	owning   map[string]uint32 // backends with slots by pool, as far as they were counted
+}
+
+func (s *Server) view() (view, error) {
+	v := view{engine: s.engine, state: s.engine.State(), owning: map[string]uint32{}}
+	var err error
+	if v.counters, err = s.engine.dp.Counters(); err != nil {
+		return v, unavailable("read counters", err)
+	}
+	return v, nil
+}
+
+func (v view) vip(vip lb.VIP) *sluicev1.VipStatus {
+	out := &sluicev1.VipStatus{Vip: translate.VIPToProto(vip), Counter: v.vipCounter(vip.Name), Index: v.state.Layout.VIPs[vip.Name]}
+	if p, ok := v.state.Config.Pool(vip.Pool); ok {
+		out.Backends, out.BackendsWithSlots = uint32(len(p.Backends)), v.backendsWithSlots(p)
+	}
+	return out
+}
+
+// backendsWithSlots counts once per pool: many VIPs may share one.
+func (v view) backendsWithSlots(p lb.Pool) uint32 {
+	if n, ok := v.owning[p.Name]; ok {
+		return n
+	}
+	perBackend, _ := v.state.Tables[p.Name].Counts(len(p.Backends))
+	for _, n := range perBackend {
+		if n > 0 {
+			v.owning[p.Name]++
+		}
+	}
+	return v.owning[p.Name]
+}
+
+// backends describes those of a pool that have a name; an empty name is any.
+func (v view) backends(p lb.Pool, name string) []*sluicev1.BackendStatus {
+	table := v.state.Tables[p.Name]
+	perBackend, _ := table.Counts(len(p.Backends))
+	var out []*sluicev1.BackendStatus
+	for i, b := range p.Backends {
+		if name != "" && name != b.Name {
+			continue
+		}
+		out = append(out, &sluicev1.BackendStatus{
+			Pool:            p.Name,
+			Backend:         translate.BackendToProto(b),
+			EffectiveWeight: b.EffectiveWeight(),
+			Slots:           uint32(perBackend[i]),
+			PoolSlots:       uint32(len(table.Owners)),
+			NextHop:         hopToProto(v.engine.Status(b.Address)),
+			Counter:         v.backendCounter(p.Name, b.Name),
+			Index:           v.state.Layout.Backends[lb.BackendKey(p.Name, b.Name)].Index,
+		})
+	}
+	return out
+}
+
+func (v view) vipCounter(name string) *sluicev1.Counter {
+	return counterAt(v.counters.VIPs, v.state.Layout.VIPs[name])
+}
+
+func (v view) backendCounter(pool, name string) *sluicev1.Counter {
+	return counterAt(v.counters.Backends, v.state.Layout.Backends[lb.BackendKey(pool, name)].Index)
+}
+
+func counterAt(counters []lb.Counter, index uint32) *sluicev1.Counter {
+	if uint64(index) >= uint64(len(counters)) {
+		return &sluicev1.Counter{}
+	}
+	c := counters[index]
+	return &sluicev1.Counter{Packets: c.Packets, Bytes: c.Bytes, NewFlows: c.NewFlows, Refused: c.Refused}
+}
+
+var hopStates = map[nexthop.State]sluicev1.NextHop_State{
+	nexthop.NoRoute:         sluicev1.NextHop_STATE_NO_ROUTE,
+	nexthop.Resolving:       sluicev1.NextHop_STATE_RESOLVING,
+	nexthop.Reachable:       sluicev1.NextHop_STATE_REACHABLE,
+	nexthop.Stale:           sluicev1.NextHop_STATE_STALE,
+	nexthop.Failed:          sluicev1.NextHop_STATE_FAILED,
+	nexthop.EgressUnmanaged: sluicev1.NextHop_STATE_EGRESS_UNMANAGED,
+}
+
+func hopToProto(s nexthop.Status) *sluicev1.NextHop {
+	out := &sluicev1.NextHop{State: hopStates[s.State], Interface: s.Route.Interface, Mtu: s.Route.MTU}
+	if s.Route.Gateway.IsValid() {
+		out.Gateway = s.Route.Gateway.String()
+	}
+	if s.Route.Source.IsValid() {
+		out.Source = s.Route.Source.String()
+	}
+	if !s.MAC.IsZero() {
+		out.Mac = s.MAC.String()
+	}
+	if !s.Since.IsZero() {
+		out.Since = timestamppb.New(s.Since)
+	}
+	return out
+}

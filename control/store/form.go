@@ -1,0 +1,78 @@
+package store
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+
+	"github.com/sluice-lb/sluice/lb"
+)
+
+// The stored form of a state: what is written today must be readable by later releases, so it is spelled out here and
+// does not follow the domain's types when they change.
+type (
+	formState struct {
+		Publication uint64     `json:"publication"`
+		Revision    uint64     `json:"revision"`
+		Pools       []formPool `json:"pools"`
+		VIPs        []formVIP  `json:"vips"`
+		Hops        []formHop  `json:"hops"`
+		Layout      formLayout `json:"layout"`
+	}
+	formPool struct {
+		Name     string        `json:"name"`
+		Encap    string        `json:"encap"`
+		Slots    uint32        `json:"slots"`
+		Backends []formBackend `json:"backends"`
+	}
+	formBackend struct {
+		Name    string     `json:"name"`
+		Address netip.Addr `json:"address"`
+		Weight  uint32     `json:"weight"`
+		Scale   uint32     `json:"scale"` // thousandths
+	}
+	formVIP struct {
+		Name     string     `json:"name"`
+		Address  netip.Addr `json:"address"`
+		Protocol string     `json:"protocol"`
+		Ports    []uint16   `json:"ports"`
+		Pool     string     `json:"pool"`
+	}
+	formHop struct {
+		Address      netip.Addr `json:"address"` // the backend's
+		Interface    string     `json:"interface"`
+		InterfaceMAC formMAC    `json:"interface_mac"`
+		Source       netip.Addr `json:"source"`
+		MTU          uint32     `json:"mtu"`
+		MAC          formMAC    `json:"mac"`
+	}
+	formLayout struct {
+		Copy     uint32               `json:"copy"`
+		VIPs     map[string]uint32    `json:"vips"`
+		Pools    map[string]formPlace `json:"pools"`
+		Backends map[string]formDescr `json:"backends"`
+	}
+	formPlace struct {
+		Index uint32 `json:"index"`
+		Base  uint32 `json:"base"`
+		Slots uint32 `json:"slots"`
+	}
+	formDescr struct {
+		Index uint32  `json:"index"`
+		Encap string  `json:"encap"`
+		Hop   formHop `json:"hop"` // its address is the backend's
+	}
+	formMAC lb.MAC
+)
+
+// MarshalText prints six pairs of hex digits without separators.
+func (m formMAC) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(m[:])), nil }
+
+// UnmarshalText reads what MarshalText prints.
+func (m *formMAC) UnmarshalText(b []byte) error {
+	if len(b) != hex.EncodedLen(len(m)) {
+		return fmt.Errorf("link-layer address %q: must be 12 hex digits", b)
+	}
+	_, err := hex.Decode(m[:], b)
+	return err
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/sluice-lb/sluice/lb"
+)
+
+// formOf translates a state into its stored form. Everything is sorted, so equal states have equal bytes.
+func formOf(s *lb.State) formState {
+	f := formState{Publication: s.Publication, Revision: s.Revision}
+	for _, p := range s.Config.Pools {
+		f.Pools = append(f.Pools, formOfPool(p))
+	}
+	for _, v := range s.Config.VIPs {
+		f.VIPs = append(f.VIPs, formVIP{v.Name, v.Address, v.Protocol.String(), v.Ports, v.Pool})
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(s.Hops), netip.Addr.Compare) {
+		f.Hops = append(f.Hops, formOfHop(a, s.Hops[a]))
+	}
+	f.Layout = formLayout{Copy: s.Layout.Copy, VIPs: s.Layout.VIPs,
+		Pools: map[string]formPlace{}, Backends: map[string]formDescr{}}
+	for name, p := range s.Layout.Pools {
+		f.Layout.Pools[name] = formPlace(p)
+	}
+	for key, b := range s.Layout.Backends {
+		f.Layout.Backends[key] = formDescr{b.Index, b.Encap.String(), formOfHop(b.Address, b.Hop)}
+	}
+	return f
+}
+
+func formOfPool(p lb.Pool) formPool {
+	f := formPool{Name: p.Name, Encap: p.Encap.String(), Slots: p.Slots}
+	for _, b := range p.Backends {
+		f.Backends = append(f.Backends, formBackend{b.Name, b.Address, b.Weight, uint32(b.Scale)})
+	}
+	return f
+}
+
+func formOfHop(address netip.Addr, h lb.NextHop) formHop {
+	return formHop{address, h.Interface, formMAC(h.InterfaceMAC), h.Source, h.MTU, formMAC(h.MAC)}
+}
+
+func (f formHop) hop() lb.NextHop {
+	return lb.NextHop{Interface: f.Interface, InterfaceMAC: lb.MAC(f.InterfaceMAC), Source: f.Source, MTU: f.MTU, MAC: lb.MAC(f.MAC)}
+}
+
+// state translates back. The tables are the caller's to build.
+func (f formState) state() (*lb.State, error) {
+	s := &lb.State{Publication: f.Publication, Revision: f.Revision}
+	for _, p := range f.Pools {
+		pool, err := p.pool()
+		if err != nil {
+			return nil, err
+		}
+		s.Config.Pools = append(s.Config.Pools, pool)
+	}
+	for _, v := range f.VIPs {
+		protocol, err := lb.ParseProtocol(v.Protocol)
+		if err != nil {
+			return nil, fmt.Errorf("vip %q: %w", v.Name, err)
+		}
+		s.Config.VIPs = append(s.Config.VIPs, lb.VIP{Name: v.Name, Address: v.Address, Protocol: protocol, Ports: v.Ports, Pool: v.Pool})
+	}
+	s.Hops = lb.Hops{}
+	for _, h := range f.Hops {
+		s.Hops[h.Address] = h.hop()
+	}
+	layout, err := f.Layout.layout()
+	s.Layout = layout
+	return s, err
+}
+
+func (f formPool) pool() (lb.Pool, error) {
+	encap, err := lb.ParseEncap(f.Encap)
+	if err != nil {
+		return lb.Pool{}, fmt.Errorf("pool %q: %w", f.Name, err)
+	}
+	p := lb.Pool{Name: f.Name, Encap: encap, Slots: f.Slots}
+	for _, b := range f.Backends {
+		p.Backends = append(p.Backends, lb.Backend{Name: b.Name, Address: b.Address, Weight: b.Weight, Scale: lb.Scale(b.Scale)})
+	}
+	return p, nil
+}
+
+func (f formLayout) layout() (lb.Layout, error) {
+	l := lb.Layout{Copy: f.Copy, VIPs: map[string]uint32{}, Pools: map[string]lb.PoolPlace{}, Backends: map[string]lb.BackendPlace{}}
+	maps.Copy(l.VIPs, f.VIPs)
+	for name, p := range f.Pools {
+		l.Pools[name] = lb.PoolPlace(p)
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(f.Backends), cmp.Compare[string]) {
+		d := f.Backends[key]
+		encap, err := lb.ParseEncap(d.Encap)
+		if err != nil {
+			return l, fmt.Errorf("backend %q: %w", key, err)
+		}
+		l.Backends[key] = lb.BackendPlace{Index: d.Index, Address: d.Hop.Address, Encap: encap, Hop: d.Hop.hop()}
+	}
+	return l, nil
+}

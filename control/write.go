@@ -1,0 +1,106 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/sluice-lb/sluice/lb"
+)
+
+// WriteOptions are common to all writes.
+type WriteOptions struct {
+	// ExpectedRevision, if not 0, must be the committed one.
+	ExpectedRevision uint64
+	// DryRun validates and plans only.
+	DryRun bool
+}
+
+// Outcome is what a write did, or would do.
+type Outcome struct {
+	// Revision is the committed one afterwards.
+	Revision uint64
+	Changes  []lb.Change
+	Warnings []string
+}
+
+// Write applies edit to a copy of the configuration and publishes the result, whole or not at all. Errors are *Error,
+// lb.Violations, what edit returns, and ctx's own. A result that means the same as before changes nothing.
+func (e *Engine) Write(ctx context.Context, o WriteOptions, edit func(*lb.Config) error) (Outcome, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	prev := e.state.Load()
+	if o.ExpectedRevision != 0 && o.ExpectedRevision != prev.Revision {
+		return Outcome{}, &Error{Code: codes.Aborted, Message: fmt.Sprintf(
+			"expected revision %d, the committed one is %d (read it again and retry)", o.ExpectedRevision, prev.Revision)}
+	}
+	cfg := prev.Config.Normalize() // a deep copy
+	if err := edit(&cfg); err != nil {
+		return Outcome{}, err
+	}
+	if err := cfg.Validate(e.limits); err != nil {
+		return Outcome{}, err
+	}
+	cfg = cfg.Normalize()
+	if same(cfg, prev.Config) {
+		return Outcome{Revision: prev.Revision, Warnings: e.warningsLocked(cfg)}, nil
+	}
+	if o.DryRun {
+		return e.previewLocked(prev, cfg)
+	}
+	return e.applyLocked(ctx, prev, cfg)
+}
+
+// previewLocked plans with the next hops that are known and leaves everything alone, the network included.
+func (e *Engine) previewLocked(prev *lb.State, cfg lb.Config) (Outcome, error) {
+	st, err := lb.Plan(prev, cfg, e.hops.Hops(addresses(cfg)), e.seed, e.limits, prev.Revision+1)
+	if err != nil {
+		return Outcome{}, unavailable("plan the change", err)
+	}
+	return Outcome{Revision: prev.Revision, Changes: lb.Diff(prev.Config, cfg, prev.Tables, st.Tables), Warnings: cfg.Warnings()}, nil
+}
+
+func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config) (Outcome, error) {
+	defer func() { e.hops.Track(addresses(e.state.Load().Config)) }() // whichever of the two that is then
+	all := addresses(cfg)
+	e.resolveNewLocked(ctx, prev, all)
+	if err := ctx.Err(); err != nil {
+		return Outcome{}, err // nobody waits for the answer any more
+	}
+	st, err := lb.Plan(prev, cfg, e.hops.Hops(all), e.seed, e.limits, prev.Revision+1)
+	if err != nil {
+		return Outcome{}, unavailable("plan the change", err)
+	}
+	if err := e.publishLocked(st); err != nil {
+		return Outcome{}, err
+	}
+	changes := lb.Diff(prev.Config, st.Config, prev.Tables, st.Tables)
+	e.log.Info("revision committed", "revision", st.Revision, "publication", st.Publication, "changes", len(changes))
+	return Outcome{Revision: st.Revision, Changes: changes, Warnings: e.warningsLocked(st.Config)}, nil
+}
+
+// resolveNewLocked waits a little for the next hops of addresses that prev does not have. Failing is no error: the
+// state of the next hop says so.
+func (e *Engine) resolveNewLocked(ctx context.Context, prev *lb.State, all []netip.Addr) {
+	known := map[netip.Addr]bool{}
+	for _, a := range addresses(prev.Config) {
+		known[a] = true
+	}
+	fresh := slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return known[a] })
+	wait, cancel := context.WithTimeout(ctx, resolveWait)
+	defer cancel()
+	e.hops.Resolve(wait, fresh)
+}
+
+// same compares two normalized configurations by what they mean.
+func same(a, b lb.Config) bool {
+	return len(a.Pools) == len(b.Pools) && len(a.VIPs) == len(b.VIPs) &&
+		slices.EqualFunc(a.Pools, b.Pools, func(a, b lb.Pool) bool {
+			return a.Name == b.Name && a.Encap == b.Encap && a.Slots == b.Slots && slices.Equal(a.Backends, b.Backends)
+		}) &&
+		slices.EqualFunc(a.VIPs, b.VIPs, func(a, b lb.VIP) bool { return reflect.DeepEqual(a, b) })
+}
