@@ -13,7 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const bpffsMount = "/sys/fs/bpf"
+const (
+	bpffsMount = "/sys/fs/bpf"
+	// freshSuffix is of a pin that is about to take another one's name.
+	freshSuffix = "_new"
+)
 
 // ensureBPFFS makes dir, on a BPF file system, which it mounts if there is none.
 func ensureBPFFS(dir string, log *slog.Logger) error {
@@ -56,7 +60,7 @@ func onBPFFS(dir string) (bool, error) {
 
 // repin puts m's pin where another map may be pinned already, in one step: a reader finds the old or the new one.
 func repin(m *ebpf.Map, path string) error {
-	fresh := path + "_new"
+	fresh := path + freshSuffix
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("pinning map: %w", err)
 	}
@@ -74,25 +78,38 @@ func repin(m *ebpf.Map, path string) error {
 	return nil
 }
 
-// removePins empties and removes dir. Only our own pins are there.
+// removePins removes the agent's pins, and dir if nothing else is left there.
 func removePins(dir string) error {
 	if mounted, err := onBPFFS(dir); err != nil || !mounted {
 		return err
 	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	links, err := filepath.Glob(filepath.Join(dir, linkPrefix+"*"))
+	if err != nil {
+		return fmt.Errorf("removing pins: %w", err)
 	}
-	errs := []error{err}
-	for _, e := range entries {
-		errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+	var errs []error
+	for _, path := range append(links, mapPins(dir)...) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	// A directory on which bpffs was mounted for us alone is busy, and stays.
-	if err := os.Remove(dir); err != nil && !errors.Is(err, unix.EBUSY) {
+	err = os.Remove(dir)
+	// A directory on which bpffs is mounted stays, as does one with somebody else's pins.
+	if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("removing pins: %w", err)
 	}
 	return nil
+}
+
+// mapPins are the names under which maps may be pinned in dir, those of an interrupted repin included.
+func mapPins(dir string) []string {
+	var paths []string
+	for _, name := range []string{bpfMapCounters, bpfMapRefused, bpfMapLimits} {
+		path := filepath.Join(dir, name)
+		paths = append(paths, path, path+freshSuffix)
+	}
+	return paths
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
+const linkPrefix = "link_"
+
 // tcx is the hook of Linux 6.6 and later: a pinned link for each interface and direction.
 type tcx struct{ dir string }
 
@@ -23,7 +25,7 @@ func (tcx) destroy(int) error         { return nil }
 
 // pin is named by index, not by name: bpffs refuses dots, and an index is not used twice.
 func (t tcx) pin(ifindex int, d direction) string {
-	return filepath.Join(t.dir, fmt.Sprintf("link_%d_%s", ifindex, d))
+	return filepath.Join(t.dir, fmt.Sprintf("%s%d_%s", linkPrefix, ifindex, d))
 }
 
 func (t tcx) attach(ifindex int, d direction, prog *ebpf.Program) error {

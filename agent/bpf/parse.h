@@ -32,6 +32,8 @@ static __always_inline void *front(struct __sk_buff *skb, __u32 len)
 {
 	void *data = (void *)(long)skb->data;
 
+	/* Or clang merges this bound with an earlier, smaller one, and the verifier loses it. */
+	asm volatile("" : "+r"(data));
 	if (data + len <= (void *)(long)skb->data_end)
 		return data;
 	if (bpf_skb_pull_data(skb, len))
