@@ -69,7 +69,8 @@ static __always_inline int reshape(struct xdp_md *ctx, __u32 want)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	int grown = (int)(end - data) - (int)length;
+	/* 64 bits wide: the verifier takes no 32-bit arithmetic on packet pointers. */
+	__s64 grown = end - data - (__s64)length;
 
 	if (grown) {
 		restored++;
