@@ -114,25 +114,25 @@ func Endpoints(c lb.Config) map[Kind][]netip.AddrPort {
 
 // limitsFor are the default limits, raised where the configuration needs more.
 func limitsFor(c lb.Config) lb.Limits {
-	limits := lb.DefaultLimits
-	triples, backends, slots := uint32(0), uint32(0), uint32(0)
+	entries, backends, slots := 0, 0, uint32(0)
 	for _, v := range c.VIPs {
-		triples += uint32(len(v.Ports))
+		entries += len(v.Ports) + 1 // one more for the address
 	}
 	for _, p := range c.Pools {
-		backends += uint32(len(p.Backends))
+		backends += len(p.Backends)
 		slots += p.SlotCount()
 	}
-	limits.VIPs = max(limits.VIPs, roundUp(triples))
-	limits.Backends = max(limits.Backends, roundUp(backends+1)) // index 0 names none
-	limits.Slots = max(limits.Slots, roundUp(2*slots))
+	limits := lb.DefaultLimits
+	limits.VIPs = max(limits.VIPs, roundUp(2*entries)) // twice: tables are never filled to the brim
+	limits.Backends = max(limits.Backends, roundUp(backends+1))
+	limits.Slots = max(limits.Slots, roundUp(int(slots)))
 	return limits
 }
 
 // roundUp is the least power of two that is not below n.
-func roundUp(n uint32) uint32 {
+func roundUp(n int) uint32 {
 	p := uint32(1)
-	for p < n {
+	for int(p) < n {
 		p *= 2
 	}
 	return p

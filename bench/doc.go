@@ -14,9 +14,10 @@
 //	client.go     which side of a recorded conversation is the client
 //	aim.go        the client's packets, sent to a VIP instead
 //	replayer.go   the program that feeds, in the form that fits the program under test
-//	progrun.go    one BPF_PROG_RUN
+//	floor.go      what the program under test is compared with
 //	measure.go    rounds, medians, spread
 //	replay.go     Replay: all of it → Report
 //	walk.go       every frame once, with what came out
-//	node.go       the real data plane, in a network namespace of its own
+//	config.go     configurations of any size
+//	node.go       the real data plane, loaded and filled but not attached
 package bench

@@ -6,36 +6,8 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/sluice-lb/sluice/lb"
 )
-
-func checkRestored(t *testing.T, name string, s *Stream, program *ebpf.Program, grown int) {
-	t.Helper()
-	r, err := newReplayer(s, Forms[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if err := r.aim(program); err != nil {
-		t.Fatal(err)
-	}
-	// A prime step ends on a different frame in every stream; the last lap is not whole.
-	repeat := uint32(s.Len() + 61)
-	out := make([]byte, MaxFrame+256)
-	result, handled, err := r.run(0, repeat, 0, out)
-	if err != nil {
-		t.Fatalf("%s, growing by %d: %v", name, grown, err)
-	}
-	if handled.Laid != uint64(repeat) {
-		t.Skipf("a signal interrupted the run; the last frame is not known")
-	}
-	want := s.Frame(int(repeat-1) % s.Len())
-	if got := result.out[grown:]; string(got) != string(want) {
-		t.Errorf("%s, growing by %d: frame %d\nwant %x\ngot  %x", name, grown, repeat-1, want, got)
-	}
-}
 
 func TestFloorSendsValidPackets(t *testing.T) {
 	needRoot(t)

@@ -16,9 +16,6 @@ type Target struct {
 	Name string
 	// Program is the XDP program.
 	Program *ebpf.Program
-	// Interface is the index, in the calling thread's network namespace, of the interface that packets seem to come
-	// in by; 0 is loopback. Other values need Linux 5.15.
-	Interface int
 	// Counters reads the program's counters; nil if it has none. With them, a replay fails unless every frame it laid
 	// ended in one verdict.
 	Counters func() (lb.Counters, error)
@@ -152,7 +149,7 @@ func (m *measurement) time(p *ebpf.Program) (ns uint32, err error) {
 	if err := m.replayer.aim(p); err != nil {
 		return 0, err
 	}
-	result, handled, err := m.replayer.run(0, m.options.Repeat, uint32(m.target.Interface), nil)
+	ns, handled, err := m.replayer.time(m.options.Repeat)
 	if err != nil {
 		return 0, err
 	}
@@ -161,5 +158,5 @@ func (m *measurement) time(p *ebpf.Program) (ns uint32, err error) {
 		m.handled.Restored += handled.Restored
 		m.handled.Resized += handled.Resized
 	}
-	return result.duration, nil
+	return ns, nil
 }

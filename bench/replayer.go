@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-lb/sluice/lb"
 )
 
 // Form is what a program array demands of all its programs: the expected attach type and whether they take frames in
@@ -81,7 +83,7 @@ func newReplayer(s *Stream, form Form) (*replayer, error) {
 	err = errors.Join(
 		spec.Variables[replayVarRecords].Set(uint32(s.Len())),
 		spec.Variables[replayVarIpv6].Set(s.Family == IPv6),
-		spec.Variables[replayVarUdp].Set(s.protocol == 17))
+		spec.Variables[replayVarUdp].Set(s.protocol == lb.UDP))
 	if err != nil {
 		return nil, fmt.Errorf("set the replayer's knobs: %w", err)
 	}
@@ -137,29 +139,54 @@ type handling struct {
 	Resized  uint64 `json:"resized"`
 }
 
-// run shows the program under test `repeat` frames from the place `from` in the stream on. The out buffer may be nil.
-func (r *replayer) run(from int, repeat, ifindex uint32, out []byte) (progRunResult, handling, error) {
-	first := r.stream.Frame(from)
-	before, err := r.handled()
-	if err != nil {
-		return progRunResult{}, handling{}, err
-	}
+// time shows the program under test `repeat` frames from the start of the stream on and returns the kernel's average
+// for one, in whole nanoseconds, rounded down.
+func (r *replayer) time(repeat uint32) (ns uint32, h handling, err error) {
+	h, err = r.from(0, func(first []byte, rewind func() error) error {
+		var interrupted error
+		_, average, err := r.program().Benchmark(first, int(repeat), func() { interrupted = errors.Join(interrupted, rewind()) })
+		ns = uint32(average.Nanoseconds())
+		return errors.Join(err, interrupted)
+	})
+	return ns, h, err
+}
+
+// show shows the program under test `repeat` frames from a place on and returns its last action and the frame after it,
+// which lies in the buffer.
+func (r *replayer) show(place int, repeat uint32, buffer []byte) (action lb.Action, out []byte, h handling, err error) {
+	h, err = r.from(place, func(first []byte, rewind func() error) error {
+		var interrupted error
+		o := &ebpf.RunOptions{Data: first, DataOut: buffer, Repeat: repeat, Reset: func() { interrupted = errors.Join(interrupted, rewind()) }}
+		returned, err := r.program().Run(o)
+		action, out = lb.Action(returned), o.DataOut
+		return errors.Join(err, interrupted)
+	})
+	return action, out, h, err
+}
+
+// from calls run with the replayer set to a place in the stream. The kernel starts over, with the first frame, when a
+// signal interrupts it: the replayer must then be rewound.
+func (r *replayer) from(place int, run func(first []byte, rewind func() error) error) (handling, error) {
+	first := r.stream.Frame(place)
 	rewind := func() error {
-		err := errors.Join(r.objects.Next.Set(uint32(from)), r.objects.Length.Set(uint32(len(first))))
+		err := errors.Join(r.objects.Next.Set(uint32(place)), r.objects.Length.Set(uint32(len(first))))
 		if err != nil {
 			return fmt.Errorf("rewind the replayer: %w", err)
 		}
 		return nil
 	}
-	if err := rewind(); err != nil {
-		return progRunResult{}, handling{}, err
-	}
-	result, err := progRun{program: r.program(), in: first, out: out, ifindex: ifindex, repeat: repeat, again: rewind}.do()
+	before, err := r.handled()
 	if err != nil {
-		return progRunResult{}, handling{}, err
+		return handling{}, err
+	}
+	if err := rewind(); err != nil {
+		return handling{}, err
+	}
+	if err := run(first, rewind); err != nil {
+		return handling{}, fmt.Errorf("replay %s: %w", r.stream.Name, err)
 	}
 	after, err := r.handled()
-	return result, after.since(before), err
+	return after.since(before), err
 }
 
 func (h handling) since(before handling) handling {

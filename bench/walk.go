@@ -34,14 +34,14 @@ func Walk(t Target, s *Stream, visit func(Step) error) (err error) {
 	}
 	buffer := make([]byte, MaxFrame+256)
 	for i := range s.Len() {
-		result, handled, err := r.run(i, 1, uint32(t.Interface), buffer)
+		action, out, handled, err := r.show(i, 1, buffer)
 		if err != nil {
 			return fmt.Errorf("frame %d of %s: %w", i, s.Name, err)
 		}
 		if handled.Laid != 1 {
 			return fmt.Errorf("frame %d of %s: was laid %d times", i, s.Name, handled.Laid)
 		}
-		if err := visit(Step{Place: i, In: s.Frame(i), Out: result.out, Action: lb.Action(result.action)}); err != nil {
+		if err := visit(Step{Place: i, In: s.Frame(i), Out: out, Action: action}); err != nil {
 			return err
 		}
 	}
