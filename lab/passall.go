@@ -1,0 +1,39 @@
+package lab
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// xdpPass is the kernel's XDP_PASS.
+const xdpPass = 2
+
+// AttachPassAll attaches an XDP program that passes every frame. It makes a veth end able to receive what XDP transmits
+// at the other end. The kernel keeps it until the interface goes.
+func (n *Namespace) AttachPassAll(iface string) error {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name:         "lab_pass_all",
+		Type:         ebpf.XDP,
+		License:      "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()},
+	})
+	if err != nil {
+		return fmt.Errorf("loading the passing XDP program: %w", err)
+	}
+	defer program.Close()
+	link, err := n.rtnl.LinkByName(iface)
+	if err != nil {
+		return fmt.Errorf("attaching XDP to %q in namespace %s: %w", iface, n.Name, err)
+	}
+	return n.Do(func() error {
+		// By netlink, not as a bpf_link: it has to outlive this process when a lab is kept.
+		if err := netlink.LinkSetXdpFdWithFlags(link, program.FD(), unix.XDP_FLAGS_DRV_MODE); err != nil {
+			return fmt.Errorf("attaching XDP to %q: %w", iface, err)
+		}
+		return nil
+	})
+}
