@@ -9,14 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// xdpPass is the kernel's XDP_PASS.
-const xdpPass = 2
+const (
+	// xdpPass is the kernel's XDP_PASS.
+	xdpPass = 2
+	// passAllName is what bpftool shows.
+	passAllName = "lab_pass_all"
+)
 
 // AttachPassAll attaches an XDP program that passes every frame. It makes a veth end able to receive what XDP transmits
 // at the other end. The kernel keeps it until the interface goes.
 func (n *Namespace) AttachPassAll(iface string) error {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name:         "lab_pass_all",
+		Name:         passAllName,
 		Type:         ebpf.XDP,
 		License:      "Dual BSD/GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()},

@@ -49,12 +49,14 @@ func newTraffic() *Traffic {
 func (n *Namespace) Request(every time.Duration, addresses ...string) *Traffic {
 	t := newTraffic()
 	for _, address := range addresses {
-		t.repeat(every, func() bool {
-			t.done.Go(func() {
-				who, err := n.Get(address)
-				t.count(who, err)
+		t.done.Go(func() {
+			t.repeat(every, func() bool {
+				t.done.Go(func() {
+					who, err := n.Get(address)
+					t.count(who, err)
+				})
+				return true
 			})
-			return true
 		})
 	}
 	return t
@@ -81,21 +83,31 @@ func (t *Traffic) hold(l *Line, every time.Duration) {
 	t.mu.Lock()
 	t.tally.Held++
 	t.mu.Unlock()
-	var before string
-	t.repeat(every, func() bool {
-		who, err := l.Ask("hello")
-		t.count(who, err)
-		if err == nil && before != "" && who != before {
-			t.mu.Lock()
-			t.tally.Moved++
-			t.mu.Unlock()
-		}
-		before = who
-		if err != nil {
-			_ = l.Close()
-		}
-		return err == nil
-	}, func() { _ = l.Close() })
+	var held heldLine
+	t.done.Go(func() {
+		defer l.Close()
+		t.repeat(every, func() bool {
+			who, err := l.Ask("hello")
+			t.count(who, err)
+			if err == nil {
+				held.answered(t, who)
+			}
+			return err == nil
+		})
+	})
+}
+
+// heldLine remembers who answers on one held connection.
+type heldLine struct{ who string }
+
+// answered counts a move where somebody else answers than before.
+func (h *heldLine) answered(t *Traffic, who string) {
+	if h.who != "" && h.who != who {
+		t.mu.Lock()
+		t.tally.Moved++
+		t.mu.Unlock()
+	}
+	h.who = who
 }
 
 // Tally is what was seen until now.
@@ -128,24 +140,17 @@ func (t *Traffic) count(who string, err error) {
 	}
 }
 
-// repeat calls f at an interval until it returns false or the traffic stops, then calls the functions that clean up.
-func (t *Traffic) repeat(every time.Duration, f func() bool, cleanup ...func()) {
-	t.done.Go(func() {
-		defer func() {
-			for _, c := range cleanup {
-				c()
-			}
-		}()
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		for f() {
-			select {
-			case <-t.stop:
-				return
-			case <-ticker.C:
-			}
+// repeat calls f at an interval until it returns false or the traffic stops.
+func (t *Traffic) repeat(every time.Duration, f func() bool) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for f() {
+		select {
+		case <-t.stop:
+			return
+		case <-ticker.C:
 		}
-	})
+	}
 }
 
 // Err is nil if nothing failed and nothing moved.

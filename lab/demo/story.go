@@ -335,4 +335,3 @@ func (d *demo) show(ctx context.Context, duration time.Duration) error {
 		}
 	}
 }
-
