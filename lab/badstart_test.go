@@ -124,7 +124,7 @@ func TestCorruptStore(t *testing.T) {
 	if err := os.WriteFile(store, garbage, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, topology, "lbd-corrupt", topology.LBDArgs(), store, "backup")
+	refused(t, topology, "lbd-corrupt", topology.LBDArgs(), store, store+".bak")
 	if tally := dials.Stop(); tally.Err() != nil || tally.Total() == 0 {
 		t.Errorf("dials meanwhile: %d answered, %v", tally.Total(), tally.Err())
 	}
@@ -153,7 +153,7 @@ func TestNobody(t *testing.T) {
 	for name, args := range map[string][]string{
 		"lbd": {topology.binaries.LBD, "--interface", Iface, "--api", "unix://" + home + "/lbd.sock",
 			"--state-dir", home + "/lbd", "--bpffs-dir", topology.BPFFSDir("lb")},
-		"lbagent": {topology.binaries.LBAgent, "--interface", Iface, "--vip", VIPV4.String(), "--from", LBV4.String(),
+		"lbagent": {topology.binaries.LBAgent, "--interface", Iface, "--vip", VIPV4.String(), "--from", LBV4.String() + "/32",
 			"--state-dir", home + "/lbagent", "--bpffs-dir", topology.BPFFSDir("b1")},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -70,17 +70,22 @@ func (t *Topology) StartLBD(flags ...string) (*Process, error) {
 // StartAgent starts lbagent in a backend for some VIPs and waits until it has set the backend up.
 func (t *Topology) StartAgent(b *Backend, vips ...string) (*Process, error) {
 	part := strings.TrimPrefix(b.Name, t.Name+"-")
+	ready, err := t.listenReady("lbagent-" + part)
+	if err != nil {
+		return nil, err
+	}
+	defer ready.socket.Close()
 	common := []string{"--state-dir", filepath.Join(t.Dir(), "agent-"+part), "--bpffs-dir", t.BPFFSDir(part)}
-	args := append([]string{t.binaries.LBAgent, "--interface", Iface, "--from", LBV4.String(), "--from", LBV6.String()}, common...)
+	args := append([]string{t.binaries.LBAgent, "--interface", Iface, "--from", LBV4.String() + "/32", "--from", LBV6.String() + "/128"}, common...)
 	for _, vip := range vips {
 		args = append(args, "--vip", vip)
 	}
-	p, err := t.start(b.Namespace, "lbagent-"+part, args...)
+	p, err := t.startWith([]string{ready.environment()}, b.Namespace, "lbagent-"+part, args...)
 	if err != nil {
 		return nil, err
 	}
 	t.detachOnce(p.Name, b.Namespace, append([]string{t.binaries.LBAgent, "--detach"}, common...)...)
-	return p, p.await(func() error { return agentReady(p) })
+	return p, p.await(ready.check)
 }
 
 // StartServers starts a backend's HTTP, line and UDP servers on some VIPs.

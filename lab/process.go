@@ -30,6 +30,11 @@ type Process struct {
 
 // start starts a process in a namespace. Output of an earlier process of the same name is kept.
 func (t *Topology) start(ns *Namespace, name string, args ...string) (*Process, error) {
+	return t.startWith(nil, ns, name, args...)
+}
+
+// startWith starts a process with additional environment variables.
+func (t *Topology) startWith(environment []string, ns *Namespace, name string, args ...string) (*Process, error) {
 	p := &Process{Name: name, log: filepath.Join(t.Dir(), name+".log"), done: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -37,6 +42,7 @@ func (t *Topology) start(ns *Namespace, name string, args ...string) (*Process, 
 	}
 	defer log.Close()
 	p.cmd = exec.Command(args[0], args[1:]...)
+	p.cmd.Env = append(os.Environ(), environment...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// A group of its own: Ctrl-C at the terminal is for us, we decide in which order the others end.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -44,10 +50,8 @@ func (t *Topology) start(ns *Namespace, name string, args ...string) (*Process, 
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	t.procs = append(t.procs, p)
-	if err := recordProcess(t.Name, procsFile, p.PID()); err != nil {
-		// It may have ended already, which whoever waits for it to serve will tell better.
-		_ = err
-	}
+	// An error means that it has ended already, which whoever waits for it to serve will tell better.
+	_ = recordProcess(t.Name, procsFile, p.PID())
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.done)
