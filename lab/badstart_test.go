@@ -153,7 +153,7 @@ func TestNobody(t *testing.T) {
 	for name, args := range map[string][]string{
 		"lbd": {topology.binaries.LBD, "--interface", Iface, "--api", "unix://" + home + "/lbd.sock",
 			"--state-dir", home + "/lbd", "--bpffs-dir", topology.BPFFSDir("lb")},
-		"lbagent": {topology.binaries.LBAgent, "--interface", Iface, "--vip", VIPV4.String(), "--from", LBV4.String() + "/32",
+		"lbagent": {topology.binaries.LBAgent, "--interface", Iface, "--vip", VIPV4.String(), "--from", LBV4.String(),
 			"--state-dir", home + "/lbagent", "--bpffs-dir", topology.BPFFSDir("b1")},
 	} {
 		t.Run(name, func(t *testing.T) {

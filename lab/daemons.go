@@ -76,7 +76,7 @@ func (t *Topology) StartAgent(b *Backend, vips ...string) (*Process, error) {
 	}
 	defer ready.socket.Close()
 	common := []string{"--state-dir", filepath.Join(t.Dir(), "agent-"+part), "--bpffs-dir", t.BPFFSDir(part)}
-	args := append([]string{t.binaries.LBAgent, "--interface", Iface, "--from", LBV4.String() + "/32", "--from", LBV6.String() + "/128"}, common...)
+	args := append([]string{t.binaries.LBAgent, "--interface", Iface, "--from", LBV4.String(), "--from", LBV6.String()}, common...)
 	for _, vip := range vips {
 		args = append(args, "--vip", vip)
 	}
