@@ -63,8 +63,11 @@ func (t *Topology) StartLBD(flags ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.detachOnce("lbd", t.LB, t.binaries.LBD, "--detach", "--bpffs-dir", t.BPFFSDir("lb"), "--state-dir", t.StateDir())
-	return p, t.awaitServing(p)
+	if err := t.awaitServing(p); err != nil {
+		return p, err
+	}
+	t.detachOnClose("lbd", t.LB, t.binaries.LBD, "--detach", "--bpffs-dir", t.BPFFSDir("lb"), "--state-dir", t.StateDir())
+	return p, nil
 }
 
 // StartAgent starts lbagent in a backend for some VIPs and waits until it has set the backend up.
@@ -84,8 +87,11 @@ func (t *Topology) StartAgent(b *Backend, vips ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.detachOnce(p.Name, b.Namespace, append([]string{t.binaries.LBAgent, "--detach"}, common...)...)
-	return p, p.await(ready.check)
+	if err := p.await(ready.check); err != nil {
+		return p, err
+	}
+	t.detachOnClose(p.Name, b.Namespace, append([]string{t.binaries.LBAgent, "--detach"}, common...)...)
+	return p, nil
 }
 
 // StartServers starts a backend's HTTP, line and UDP servers on some VIPs.
@@ -154,8 +160,8 @@ func (t *Topology) awaitServing(p *Process) error {
 	})
 }
 
-// detachOnce has Close run a command that takes a data plane away, once for each name.
-func (t *Topology) detachOnce(name string, ns *Namespace, args ...string) {
+// detachOnClose has Close run a command that takes a data plane away, once for each name.
+func (t *Topology) detachOnClose(name string, ns *Namespace, args ...string) {
 	t.detaches[name] = func() error {
 		var output bytes.Buffer
 		cmd := exec.Command(args[0], args[1:]...)

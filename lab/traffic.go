@@ -153,6 +153,21 @@ func (t *Traffic) repeat(every time.Duration, f func() bool) {
 	}
 }
 
+// Plus adds two tallies.
+func (t Tally) Plus(u Tally) Tally {
+	sum := Tally{maps.Clone(t.Answers), t.Failures + u.Failures, t.Moved + u.Moved, t.Held + u.Held, t.First}
+	if sum.Answers == nil {
+		sum.Answers = make(map[string]int)
+	}
+	for who, n := range u.Answers {
+		sum.Answers[who] += n
+	}
+	if sum.First == nil {
+		sum.First = u.First
+	}
+	return sum
+}
+
 // Err is nil if nothing failed and nothing moved.
 func (t Tally) Err() error {
 	var errs []error

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,47 +37,63 @@ type demo struct {
 
 	topology *lab.Topology
 	lbd      *lab.Process
-	traffic  []*lab.Traffic // HTTP requests, in the order of vips
+	traffic  []*lab.Traffic // HTTP requests of this scene, in the order of vips
+	past     []lab.Tally    // those of earlier scenes, in the order of vips
 	held     *lab.Traffic   // nil while no connections are held
-	totals   []result
+	results  []result
 }
 
-// result is a line of the closing report.
+// result is what the client saw of one scene: of the requests that it sent in it.
 type result struct {
-	scene           string
-	requests, fails int
-	first           error
+	scene string
+	lab.Tally
 }
 
 func newDemo(out *os.File, document string) *demo {
-	return &demo{screen: newScreen(out), document: document, start: time.Now()}
+	return &demo{screen: newScreen(out), document: document, start: time.Now(), past: make([]lab.Tally, len(vips))}
 }
 
 // tell plays all scenes.
 func (d *demo) tell(ctx context.Context, bin string) error {
+	if err := d.raise(bin); err != nil {
+		return err
+	}
 	for _, scene := range []struct {
 		name string
 		play func(context.Context) error
 	}{
-		{"", func(context.Context) error { return d.raise(bin) }},
 		{"three backends", d.watch},
 		{"a fourth backend", d.addBackend},
 		{"web-2 without weight", d.takeWeight},
 		{"lbd killed and restarted", d.killAndRestart},
 	} {
-		before := d.requests()
-		if err := scene.play(ctx); err != nil {
+		d.startTraffic()
+		err := errors.Join(scene.play(ctx), ctx.Err())
+		d.results = append(d.results, result{scene.name, d.stopTraffic()})
+		if err != nil {
 			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if scene.name != "" {
-			after := d.requests()
-			d.totals = append(d.totals, result{scene.name, after.Total() - before.Total(), after.Failures - before.Failures, after.First})
 		}
 	}
 	return d.report()
+}
+
+// startTraffic starts to send requests to all VIPs.
+func (d *demo) startTraffic() {
+	for _, vip := range vips {
+		d.traffic = append(d.traffic, d.topology.Client.Request(requestEvery, lab.HostPort(vip, lab.HTTPPort)))
+	}
+}
+
+// stopTraffic waits for the requests that are under way and returns what became of all of the scene.
+func (d *demo) stopTraffic() lab.Tally {
+	var scene lab.Tally
+	for i, t := range d.traffic {
+		tally := t.Stop()
+		scene = scene.Plus(tally)
+		d.past[i] = d.past[i].Plus(tally)
+	}
+	d.traffic = nil
+	return scene
 }
 
 // raise builds the lab, starts everything in it, and starts to send requests.
@@ -110,9 +125,6 @@ func (d *demo) raise(bin string) error {
 	// The first packet to each backend waits for its next hop: not what is to be shown.
 	if err := d.awaitAnswers(); err != nil {
 		return err
-	}
-	for _, vip := range vips {
-		d.traffic = append(d.traffic, d.topology.Client.Request(requestEvery, lab.HostPort(vip, lab.HTTPPort)))
 	}
 	d.say("the client sends %d HTTP requests a second to each of %s", time.Second/requestEvery, strings.Join(vips, " and "))
 	return nil
@@ -154,7 +166,7 @@ func (d *demo) addBackend(ctx context.Context) error {
 		}
 	}
 	for i, vip := range vips {
-		for d.traffic[i].Tally().Answers[b.Server] == 0 {
+		for d.requests(i).Answers[b.Server] == 0 {
 			if time.Since(applied[i]) > 5*time.Second || ctx.Err() != nil {
 				return errors.Join(fmt.Errorf("%s does not answer at %s", b.Server, vip), ctx.Err())
 			}
@@ -173,11 +185,12 @@ func (d *demo) takeWeight(ctx context.Context) error {
 		}
 	}
 	time.Sleep(2 * requestEvery) // what was under way
-	before := d.requests().Answers["web-2"]
+	answers := func() int { return d.requests(0).Answers["web-2"] + d.requests(1).Answers["web-2"] }
+	before := answers()
 	if err := d.watch(ctx); err != nil {
 		return err
 	}
-	d.say("web-2 answered %d requests since", d.requests().Answers["web-2"]-before)
+	d.say("web-2 answered %d requests since", answers()-before)
 	return nil
 }
 
@@ -209,29 +222,26 @@ func (d *demo) killAndRestart(ctx context.Context) (err error) {
 	return d.watch(ctx)
 }
 
-// report stops the traffic and says what broke. It fails if anything broke that should not have.
+// report says what broke. It fails if anything broke that should not have.
 func (d *demo) report() error {
 	held := d.held.Stop()
-	for _, t := range d.traffic {
-		t.Stop()
-	}
 	d.screen.clear()
 	out := d.screen.out
 	fmt.Fprintf(out, "\nWhat broke, counted by the client:\n\n")
-	for _, r := range d.totals {
-		fmt.Fprintf(out, "  %-26s %5d requests answered  %3d failed\n", r.scene, r.requests, r.fails)
+	for _, r := range d.results {
+		fmt.Fprintf(out, "  %-26s %5d requests answered  %3d failed\n", r.scene, r.Total(), r.Failures)
 	}
+	last := d.results[len(d.results)-1]
 	fmt.Fprintf(out, "  %-26s %5d connections held    %3d broke, %d moved, %d lines answered\n\n",
-		d.totals[len(d.totals)-1].scene, held.Held, held.Failures, held.Moved, held.Total())
-	last := d.totals[len(d.totals)-1]
-	if last.fails > 0 {
-		return fmt.Errorf("%d requests failed while lbd was killed and restarted, the first of all: %w", last.fails, last.first)
+		last.scene, held.Held, held.Failures, held.Moved, held.Total())
+	if err := errors.Join(last.Err(), held.Err()); err != nil {
+		return fmt.Errorf("killing and restarting lbd broke something: %w", err)
 	}
-	if err := held.Err(); err != nil {
-		return fmt.Errorf("held connections while lbd was killed and restarted: %w", err)
-	}
-	if slices.ContainsFunc(d.totals, func(r result) bool { return r.fails > 0 }) {
-		fmt.Fprintln(out, "Requests that failed were under way while their slot moved: this release does not keep them.")
+	for _, r := range d.results {
+		if r.Failures > 0 {
+			fmt.Fprintf(out, "A request fails if its slot moves while it is under way: this release does not keep it. The first: %v\n", r.First)
+			break
+		}
 	}
 	fmt.Fprintf(out, "Killing and restarting lbd broke nothing. (%.0f s in all)\n", time.Since(d.start).Seconds())
 	return nil
@@ -264,10 +274,8 @@ Logs are in %[7]s. Remove it all with:
 
 // close takes everything down.
 func (d *demo) close() error {
-	for _, t := range append(slices.Clone(d.traffic), d.held) {
-		if t != nil {
-			t.Stop()
-		}
+	if d.held != nil {
+		d.held.Stop()
 	}
 	if d.topology == nil {
 		return nil
@@ -293,20 +301,12 @@ func (d *demo) lbctl(stdin string, args ...string) error {
 	return nil
 }
 
-// requests is what the client has seen of HTTP, over all VIPs.
-func (d *demo) requests() lab.Tally {
-	sum := lab.Tally{Answers: make(map[string]int)}
-	for _, t := range d.traffic {
-		tally := t.Tally()
-		for who, n := range tally.Answers {
-			sum.Answers[who] += n
-		}
-		sum.Failures += tally.Failures
-		if sum.First == nil {
-			sum.First = tally.First
-		}
+// requests is what the client has seen of one VIP until now, in all scenes.
+func (d *demo) requests(vip int) lab.Tally {
+	if d.traffic == nil {
+		return d.past[vip]
 	}
-	return sum
+	return d.past[vip].Plus(d.traffic[vip].Tally())
 }
 
 // say prints one line of the story.

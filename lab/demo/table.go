@@ -29,10 +29,10 @@ func (d *demo) table(ctx context.Context) string {
 	if err != nil {
 		fmt.Fprintln(&text, "  lbd is away; the client sees:")
 		for i, pool := range pools {
-			fmt.Fprintf(&text, "  %s: %v\n", pool, d.traffic[i].Tally().Answers)
+			fmt.Fprintf(&text, "  %s: %v\n", pool, d.requests(i).Answers)
 		}
 	}
-	tally := d.requests()
+	tally := d.requests(0).Plus(d.requests(1))
 	fmt.Fprintf(&text, "  client: %d requests answered, %d failed", tally.Total(), tally.Failures)
 	if d.held != nil {
 		held := d.held.Tally()
@@ -59,7 +59,7 @@ func (d *demo) backends(ctx context.Context) ([]*sluicev1.BackendStatus, error) 
 func (d *demo) answered(pool, backend string) int {
 	for i := range pools {
 		if pools[i] == pool {
-			return d.traffic[i].Tally().Answers[backend]
+			return d.requests(i).Answers[backend]
 		}
 	}
 	return 0
