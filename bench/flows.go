@@ -72,7 +72,8 @@ type FlowOptions struct {
 	Seed uint64
 }
 
-func (o FlowOptions) validate(endpoints []netip.AddrPort) error {
+// Validate refuses options that no traffic can have.
+func (o FlowOptions) Validate() error {
 	least := outlineV4Bytes
 	if o.Family == IPv6 {
 		least = outlineV6Bytes
@@ -88,17 +89,10 @@ func (o FlowOptions) validate(endpoints []netip.AddrPort) error {
 		return fmt.Errorf("protocol %s: must be one of %v", o.Protocol, lb.Protocols)
 	case len(o.Sizes) == 0:
 		return fmt.Errorf("size: none given (%d to %d bytes)", least, MaxFrame)
-	case len(endpoints) == 0:
-		return fmt.Errorf("no VIP takes %s over IPv%s", o.Protocol, o.Family)
 	}
 	for _, size := range o.Sizes {
 		if size < least || size > MaxFrame {
 			return fmt.Errorf("size %d: must be %d to %d bytes with IPv%s", size, least, MaxFrame, o.Family)
-		}
-	}
-	for _, e := range endpoints {
-		if FamilyOf(e.Addr()) != o.Family {
-			return fmt.Errorf("VIP %s: not of family %s", e, o.Family)
 		}
 	}
 	return nil
@@ -110,11 +104,15 @@ func (o FlowOptions) String() string {
 		o.Flows, o.Distribution, o.SYN, o.Sizes, o.Family, o.Protocol)
 }
 
-// Generate makes traffic from o.Flows clients; flow i goes to endpoint i modulo their number. Transport checksums are
+// Generate makes traffic from o.Flows clients; flow i goes to endpoint i modulo their number. Endpoints must be of the
+// options' family. Transport checksums are
 // zero: no load balancer reads them.
 func Generate(o FlowOptions, endpoints []netip.AddrPort) (*Stream, error) {
-	if err := o.validate(endpoints); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("generate traffic: %w", err)
+	}
+	if len(endpoints) == 0 {
+		return nil, fmt.Errorf("generate traffic: no VIP takes %s over IPv%s", o.Protocol, o.Family)
 	}
 	random := rand.New(rand.NewPCG(o.Seed, 0))
 	s := &Stream{Name: o.String(), Family: o.Family, Flows: o.Flows, protocol: o.Protocol}

@@ -12,8 +12,10 @@
 volatile const bool ipv6 = false;  /* outer IPv6, else IPv4 */
 volatile const __u64 outer_v4[4];  /* Ethernet and the IPv4 header up to half of its destination */
 volatile const __u16 outer_v4_end; /* the rest of it */
-volatile const __u32 outer_v4_sum; /* ones' complement sum of the IPv4 header without length and checksum */
-volatile const __u64 outer_v6[6];  /* Ethernet and the IPv6 header without the end of its destination */
+volatile const __u32
+	outer_v4_sum; /* ones' complement sum of the IPv4 header without length and checksum */
+volatile const __u64
+	outer_v6[6]; /* Ethernet and the IPv6 header without the end of its destination */
 volatile const __u32 outer_v6_mid; /* the rest of it */
 volatile const __u16 outer_v6_end;
 

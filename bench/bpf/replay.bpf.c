@@ -49,7 +49,8 @@ struct {
 } target SEC(".maps");
 
 /* Knobs. */
-volatile const __u32 records = 1; /* how many frames or packets there are; the stream starts again after the last */
+volatile const __u32 records =
+	1; /* how many frames or packets there are; the stream starts again after the last */
 volatile const bool ipv6 = false; /* packets are IPv6 */
 volatile const bool udp = false;  /* packets are UDP, else TCP */
 
@@ -186,7 +187,8 @@ static __always_inline void fill_transport(void *transport, const struct packet 
 	((__u8 *)transport)[offsetof(struct tcphdr, window) - 1] = p->flags;
 }
 
-static __always_inline int lay_v4(struct xdp_md *ctx, const struct packet *p, const struct outline *o)
+static __always_inline int lay_v4(struct xdp_md *ctx, const struct packet *p,
+				  const struct outline *o)
 {
 	__u64 *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
@@ -205,7 +207,8 @@ static __always_inline int lay_v4(struct xdp_md *ctx, const struct packet *p, co
 	return 0;
 }
 
-static __always_inline int lay_v6(struct xdp_md *ctx, const struct packet *p, const struct outline *o)
+static __always_inline int lay_v6(struct xdp_md *ctx, const struct packet *p,
+				  const struct outline *o)
 {
 	__u64 *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
