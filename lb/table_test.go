@@ -60,7 +60,7 @@ func maxOverAverage(t *testing.T, table *Table, p Pool) float64 {
 // that the limits of those rows are those of a Poisson distribution: with 1 of 100 out, 6.6 slots more on average, 14 for
 // the luckiest.
 func TestBalance(t *testing.T) {
-	const seeds = 24
+	const seeds = 12
 	for _, row := range []struct {
 		name          string
 		backends, out int
