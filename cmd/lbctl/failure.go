@@ -46,7 +46,7 @@ func (c *cli) report(cmd *cobra.Command, err error) int {
 		return reported.code
 	}
 	if usage := (usageError{}); !c.started || errors.As(err, &usage) {
-		fmt.Fprintf(c.stderr, "lbctl: %v (see %s --help)\n", err, cmd.CommandPath())
+		fmt.Fprintf(c.stderr, "lbctl: %s (see %s --help)\n", usageText(err), cmd.CommandPath())
 		return exitUsage
 	}
 	return c.explain(err, nil)
