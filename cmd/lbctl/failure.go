@@ -89,19 +89,16 @@ func violationsOf(err error) lb.Violations {
 }
 
 func exitCode(err error) int {
-	s, ok := status.FromError(err)
-	if !ok {
-		return exitFailed
-	}
-	switch s.Code() {
+	switch status.Code(err) {
 	case codes.OK:
 		return exitOK
 	case codes.NotFound:
 		return exitNotFound
 	case codes.Aborted, codes.AlreadyExists, codes.FailedPrecondition:
 		return exitConflict
+	default:
+		return exitFailed
 	}
-	return exitFailed
 }
 
 // message is what a user reads of err.

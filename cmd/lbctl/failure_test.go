@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"syscall"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -52,5 +55,18 @@ func TestGrowth(t *testing.T) {
 		if got := growth(tc.was, tc.is); got != tc.want {
 			t.Errorf("growth(%d, %d) = %d, want %d", tc.was, tc.is, got, tc.want)
 		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	s := newSession(t.Cleanup)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, env{
+		stdin: &stdout, stdout: &stdout, stderr: &stderr, getenv: func(string) string { return "" }, now: time.Now, dial: s.dial,
+	}, []string{"status"})
+	if code != exitFailed || stderr.String() != "lbctl: interrupted\n" || stdout.Len() > 0 {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, &stdout, &stderr)
 	}
 }
