@@ -55,8 +55,11 @@ var (
 	quotedName    = regexp.MustCompile(`"([^"]*)"`)
 )
 
-// usageText puts cobra's words for a flag that is missing into ours.
+// usageText puts cobra's words for a missing flag and for a command that does not exist into ours: one line.
 func usageText(err error) string {
+	if text, guesses, ok := strings.Cut(err.Error(), "\n\nDid you mean this?\n"); ok {
+		return text + ": did you mean " + strings.Join(strings.Fields(guesses), " or ") + "?"
+	}
 	if m := requiredFlags.FindStringSubmatch(err.Error()); m != nil {
 		return quotedName.ReplaceAllString(m[1], "--$1") + " must be given"
 	}
