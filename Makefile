@@ -78,9 +78,14 @@ bin/tools/golangci-lint: tools/golangci/go.mod
 # A test skips where privilege or hardware is missing; CI and SLUICE_TEST_REQUIRE turn that into a failure. The lab's
 # tests run the binaries in SLUICE_BIN.
 .PHONY: test
-test: test-deps build ## run every test, the oldest kernel included (root; installs what is missing with apt)
+test: need-root test-deps build ## run every test, the oldest kernel included (root; installs what is missing with apt)
 	CI=true SLUICE_TEST_REQUIRE=1 SLUICE_BIN=$(CURDIR)/bin $(ROOT) $(GO) test -count=1 ./...
 	$(MAKE) test-kernels KERNELS=5.10
+
+# Says so before anything is built.
+.PHONY: need-root
+need-root:
+	@(($$(id -u) == 0)) || { echo "make $(MAKECMDGOALS): needs root for namespaces and BPF (sudo make $(MAKECMDGOALS))" >&2; exit 1; }
 
 .PHONY: test-deps
 test-deps:
@@ -102,12 +107,12 @@ check-generated: generate ## fail when the committed generated code is not what 
 check: lint check-generated test ## what CI runs: lint, format, generated code, every test
 
 .PHONY: demo
-demo: build ## raise the lab and show traffic, a new backend, a killed daemon (root; KEEP=1 leaves it up)
+demo: need-root build ## raise the lab and show traffic, a new backend, a killed daemon (root; KEEP=1 leaves it up)
 	$(GO_BUILD) -o bin/demo ./lab/demo
 	$(ROOT) bin/demo $(if $(filter-out 0,$(KEEP)),-keep)
 
 .PHONY: bench
-bench: build ## time the data plane at 100 and at 1,000,000 flows (root)
+bench: need-root build ## time the data plane at 100 and at 1,000,000 flows (root)
 	@for flows in $(BENCH_FLOWS); do $(ROOT) bin/lbbench replay --flows $$flows; done
 
 .PHONY: clean

@@ -34,6 +34,7 @@ func pages(t *testing.T) map[string]string {
 var (
 	yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(version:.*?)^```$")
 	hereDoc   = regexp.MustCompile(`(?ms)^    cat > \S+ <<END\n(.*?)^    END$`)
+	codeSpan  = regexp.MustCompile("`[^`\n]*`")
 	link      = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
 )
 
@@ -58,7 +59,7 @@ func TestDocumentsInPagesAreValid(t *testing.T) {
 
 func TestLinksLeadToFiles(t *testing.T) {
 	for path, text := range pages(t) {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
+		for _, m := range link.FindAllStringSubmatch(codeSpan.ReplaceAllString(text, ""), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}

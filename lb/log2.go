@@ -5,12 +5,12 @@ import "math/bits"
 // log2Fraction is the number of fraction bits of negLog2's result: values up to 64 fit in a uint64.
 const log2Fraction = 57
 
-// negLog2 is -log2(h / 2^64) in units of 2^-57, rounded up by at most one unit; h = 0 counts as 1.
+// negLog2 is -log2(h / 2^64) in units of 2^-57, rounded up by at most 2 units; h = 0 counts as 1.
 //
 // The digits come from repeated squaring, in integers: every architecture computes the same bits, which floating point
 // does not promise (fused multiply-add). Squaring truncates at 2^-63, and the error it adds to a digit counts the less
 // the later the digit, so that all 57 are good. It is slow for a logarithm, but overlay.go calls it a few times for each
-// displaced slot only: negLog2Bound settles the rest.
+// displaced slot only: complement settles the rest.
 func negLog2(h uint64) uint64 {
 	if h == 0 {
 		h = 1
@@ -34,9 +34,6 @@ func negLog2(h uint64) uint64 {
 	return (64-exponent)<<log2Fraction - fraction
 }
 
-// negLog2Bound is never above negLog2(h) and close to it where h is large: with y = 1 - h/2^64,
-// -log2(1-y) >= y/ln 2 > 1.4375 y.
-func negLog2Bound(h uint64) uint64 {
-	y := -h >> (64 - log2Fraction)
-	return y + y>>2 + y>>3 + y>>4
-}
+// complement is y = 1 - h/2^64 in the units of negLog2, rounded down. negLog2(h) >= y/ln 2 > 23/16 y, which is close to
+// equal where h is large.
+func complement(h uint64) uint64 { return -h >> (64 - log2Fraction) }

@@ -31,12 +31,14 @@ type overlay struct {
 
 // candidate is a backend whose share grows.
 type candidate struct {
-	key   uint64 // identity.overlay
-	d     uint64
-	index uint16
+	key uint64 // identity.overlay
+	d   uint64
+	// low and high enclose d at a scale at which the largest has 32 bits.
+	low, high uint64
+	index     uint16
 }
 
-// newOverlay returns nil where base is what is wanted already. total is false where no backend is wanted at all.
+// newOverlay returns nil where nothing is displaced; wanted is false where no backend is to own anything.
 func newOverlay(seed Seed, backends []Backend, ids []identity) (o *overlay, wanted bool) {
 	var sumP, sumT uint64
 	for _, b := range backends {
@@ -64,7 +66,22 @@ func newOverlay(seed Seed, backends []Backend, ids []identity) (o *overlay, want
 	if len(o.gain) == 0 {
 		return nil, true
 	}
+	o.encloseDifferences()
 	return o, true
+}
+
+// encloseDifferences sets low and high of every candidate.
+func (o *overlay) encloseDifferences() {
+	var all uint64
+	for _, c := range o.gain {
+		all |= c.d
+	}
+	shift := max(0, bits.Len64(all)-32)
+	for i := range o.gain {
+		c := &o.gain[i]
+		c.low = c.d >> shift
+		c.high = c.low + 1
+	}
 }
 
 // apply replaces the owners of displaced slots.
@@ -81,21 +98,35 @@ func (o *overlay) apply(owners []uint16) {
 }
 
 // winner is the candidate with the least -log h / d, the first of them by name. Quotients are compared crosswise in 128
-// bits; the bound spares nearly all logarithms.
+// bits, but nearly all candidates are so far from winning that one product with a rounded quotient shows it.
 func (o *overlay) winner(slot uint64) uint16 {
 	best := o.gain[0]
 	bestLog := negLog2(scramble(slot ^ best.key))
-	for _, c := range o.gain[1:] {
+	quotient := hopeless(bestLog, best)
+	for i := 1; i < len(o.gain); i++ {
+		c := &o.gain[i]
 		h := scramble(slot ^ c.key)
-		limitHi, limitLo := bits.Mul64(bestLog, c.d)
-		if !below(negLog2Bound(h), best.d, limitHi, limitLo) {
+		if hi, lo := bits.Mul64(quotient, c.high); hi == 0 && complement(h) >= lo {
 			continue
 		}
+		limitHi, limitLo := bits.Mul64(bestLog, c.d)
 		if l := negLog2(h); below(l, best.d, limitHi, limitLo) {
-			best, bestLog = c, l
+			best, bestLog = *c, l
+			quotient = hopeless(bestLog, best)
 		}
 	}
 	return best.index
+}
+
+// hopeless is a q such that a candidate c cannot win where complement(h) >= q * c.high: because -log2(1-y) >= 23/16 y it
+// is enough that 23/16 y / c.d >= log / best.d.
+func hopeless(log uint64, best candidate) uint64 {
+	if best.low == 0 {
+		return 1<<64 - 1
+	}
+	hi, lo := bits.Mul64(log, 16)
+	q, _ := bits.Div64(hi, lo, 23*best.low) // hi < 16
+	return q + 1
 }
 
 // below tells whether x*y < limit.

@@ -16,7 +16,8 @@ type Violation struct {
 	Message string
 }
 
-// Violations are all faults of one configuration, in the document's order.
+// Violations are all faults of one configuration: names first, then pools, VIPs, what they share, and sizes; each in the
+// document's order.
 type Violations []Violation
 
 // Error has one line "path: message" for each fault.
@@ -120,7 +121,7 @@ func (v *validator) pool(i int) {
 	p := v.config.Pools[i]
 	path := fmt.Sprintf("pools[%d]", i)
 	if !slices.Contains(Encaps, p.Encap) {
-		v.add(path+".encap", "pool %q: encap %s is not known (use ipip)", p.Name, p.Encap)
+		v.add(path+".encap", "pool %q: %s is not known (use ipip)", p.Name, p.Encap)
 	}
 	if len(p.Backends) > MaxBackends {
 		v.add(path+".backends", "pool %q has %d backends, a pool takes at most %d (split the pool)", p.Name, len(p.Backends), MaxBackends)
@@ -228,7 +229,7 @@ func (v *validator) family(path string, vip VIP, pool Pool) {
 	}
 	more := ""
 	if len(others) > 1 {
-		more = fmt.Sprintf(" and %d more", len(others)-1)
+		more = fmt.Sprintf(" (and %d more)", len(others)-1)
 	}
 	v.add(path, "vip %q has the %s address %s, but in its pool %q backend %q%s has an %s address, %s: ipip carries a family only in itself (give each family its own pool)",
 		vip.Name, familyName(vip.Address), vip.Address, pool.Name, others[0].Name, more, familyName(others[0].Address), others[0].Address)

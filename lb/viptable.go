@@ -56,12 +56,19 @@ func (e VIPEntry) PortWord() uint32 {
 func (e VIPEntry) hash(key uint64) uint64 {
 	if e.Address.Is4() {
 		a := e.Address.As4()
-		return hashRound(key, uint64(e.PortWord())<<32|uint64(binary.LittleEndian.Uint32(a[:])))
+		return finishVIPHash(hashRound(key, uint64(e.PortWord())<<32|uint64(binary.LittleEndian.Uint32(a[:]))))
 	}
 	a := e.Address.As16()
 	state := hashRound(key, binary.LittleEndian.Uint64(a[:8]))
 	state = hashRound(state, binary.LittleEndian.Uint64(a[8:]))
-	return hashRound(state, uint64(e.PortWord()))
+	return finishVIPHash(hashRound(state, uint64(e.PortWord())))
+}
+
+// finishVIPHash makes the two halves differ: after one round they are alike for addresses that differ in their last
+// byte only.
+func finishVIPHash(state uint64) uint64 {
+	state *= multiplierFirst
+	return state ^ state>>32
 }
 
 // maxKicks bounds how many entries one insertion may displace before another size or key is tried. Chains are short
@@ -93,10 +100,11 @@ func PlaceVIPs(entries []VIPEntry, key uint64, buckets, ways int) ([][]VIPEntry,
 }
 
 // placeVIP inserts e, moving others to their second bucket where both of e's are full (cuckoo hashing; Pagh and Rodler,
-// 2001). Which entry moves rotates with the number of kicks, so that the result is a function of the input.
+// 2001). Which entry moves is random, for a fixed choice would run in circles, but a function of the input.
 func placeVIP(table [][]VIPEntry, e VIPEntry, key, mask uint64, ways int) bool {
 	bucket := e.hash(key) & mask
-	for kick := range maxKicks {
+	random := e.hash(key)
+	for range maxKicks {
 		h := e.hash(key)
 		for _, b := range []uint64{h & mask, h >> 32 & mask} {
 			if len(table[b]) < ways {
@@ -104,7 +112,8 @@ func placeVIP(table [][]VIPEntry, e VIPEntry, key, mask uint64, ways int) bool {
 				return true
 			}
 		}
-		victim := kick % ways
+		random = hashRound(random, 1)
+		victim := random % uint64(ways)
 		e, table[bucket][victim] = table[bucket][victim], e
 		h = e.hash(key)
 		if first, second := h&mask, h>>32&mask; bucket == first {

@@ -18,6 +18,16 @@ static __always_inline __u32 vip_port_word(const struct packet *pkt)
 	return pkt->ports >> 16 | (__u32)pkt->protocol << 16;
 }
 
+/*
+ * The two bucket numbers of a key are the low and the high half of this. One round alone would leave them alike for
+ * addresses that differ in their last byte only.
+ */
+static __always_inline __u64 vip_hash_finish(__u64 state)
+{
+	state *= MULTIPLIER_FIRST;
+	return state ^ state >> 32;
+}
+
 static __always_inline const struct vip4_entry *search_bucket4(__u32 index, __u64 key)
 {
 	const struct vip4_bucket *bucket = bpf_map_lookup_elem(&vip4, &index);
@@ -35,7 +45,7 @@ static __always_inline const struct vip4_entry *search_bucket4(__u32 index, __u6
 static __always_inline const struct vip4_entry *find_vip4(const struct root_copy *copy, __u32 address, __u32 port_word)
 {
 	__u64 key = (__u64)port_word << 32 | address;
-	__u64 hash = hash_round(copy->vip_key, key);
+	__u64 hash = vip_hash_finish(hash_round(copy->vip_key, key));
 	const struct vip4_entry *entry;
 
 	entry = search_bucket4(copy->vip4_base + ((__u32)hash & copy->vip4_mask), key);
@@ -68,6 +78,7 @@ static __always_inline const struct vip6_entry *find_vip6(const struct root_copy
 	const struct vip6_entry *entry;
 	__u64 hash = hash_round(hash_round(hash_round(copy->vip_key, address[0]), address[1]), port_word);
 
+	hash = vip_hash_finish(hash);
 	entry = search_bucket6(copy->vip6_base + ((__u32)hash & copy->vip6_mask), address, port_word);
 	if (!entry)
 		entry = search_bucket6(copy->vip6_base + ((__u32)(hash >> 32) & copy->vip6_mask), address, port_word);

@@ -3,6 +3,7 @@
 package xdptest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -68,7 +69,16 @@ func (p Packet) Frame() []byte {
 	if err := gopacket.SerializeLayers(buffer, options, stack...); err != nil {
 		panic(fmt.Sprintf("packet %+v: %v", p, err))
 	}
-	return buffer.Bytes()
+	return trim(buffer.Bytes())
+}
+
+// trim takes off the padding to 60 bytes that gopacket adds: rows that want padding add their own.
+func trim(frame []byte) []byte {
+	length := 14 + int(binary.BigEndian.Uint16(frame[16:]))
+	if frame[12] == 0x86 {
+		length = 14 + 40 + int(binary.BigEndian.Uint16(frame[18:]))
+	}
+	return frame[:length:length]
 }
 
 func (p Packet) ipv4(protocol layers.IPProtocol) *layers.IPv4 {

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Outer header off, for packets to a VIP from a source that may send them. */
+#pragma once
+
+#include "ecn.h"
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline _Bool source_allowed(const struct tunnel *t)
+{
+	if (t->v6) {
+		struct prefix_v6 key = {.bits = 128};
+
+		__builtin_memcpy(key.octets, t->source.octets, sizeof(key.octets));
+		return bpf_map_lookup_elem(&sources_v6, &key);
+	}
+	struct prefix_v4 key = {.bits = 32};
+
+	__builtin_memcpy(key.octets, t->source.octets + 12, sizeof(key.octets));
+	return bpf_map_lookup_elem(&sources_v4, &key);
+}
+
+/* name_refused keeps count of who was refused. Two CPUs may both insert: one packet is then not named. */
+static __always_inline void name_refused(const struct tunnel *t)
+{
+	__u64 one = 1, *packets = bpf_map_lookup_elem(&refused, &t->source);
+
+	if (packets)
+		__sync_fetch_and_add(packets, 1);
+	else
+		bpf_map_update_elem(&refused, &t->source, &one, BPF_NOEXIST);
+}
+
+/*
+ * strip takes the outer header away. FIXED_GSO: the segment size of a merged packet is that of the
+ * inner TCP payload, which stays. NO_CSUM_RESET: IPIP has no checksum between the NIC's finding and
+ * the inner one, so the finding stays true. Inner and outer family are the same, so the ethertype is
+ * right already and the kernel needs no BPF_F_ADJ_ROOM_DECAP flag, which 5.10 would refuse.
+ */
+static __always_inline int strip(struct __sk_buff *skb, const struct tunnel *t)
+{
+	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+	long err;
+
+	/* The constants spare the verifier a variable length. */
+	if (t->v6)
+		err = bpf_skb_adjust_room(skb, -(__s32)sizeof(struct ipv6hdr), BPF_ADJ_ROOM_MAC, flags);
+	else
+		err = bpf_skb_adjust_room(skb, -(__s32)sizeof(struct iphdr), BPF_ADJ_ROOM_MAC, flags);
+	return err ? -1 : 0;
+}
+
+static __always_inline enum verdict decapsulate(struct __sk_buff *skb)
+{
+	struct tunnel t = {};
+	enum verdict v = read_tunnel(skb, &t);
+	__u8 ecn;
+
+	if (v != VERDICT_NEXT)
+		return v;
+	if (!source_allowed(&t)) {
+		name_refused(&t);
+		return VERDICT_REFUSED_SOURCE;
+	}
+	if (!t.lengths_agree)
+		return VERDICT_MALFORMED;
+	ecn = ecn_outwards(t.outer_ecn, t.inner_ecn);
+	if (ecn == ECN_DROP)
+		return VERDICT_CE_DROPPED;
+	if (strip(skb, &t))
+		return VERDICT_DECAP_FAILED;
+	if (ecn != t.inner_ecn && (t.v6 ? write_ecn_v6(skb, ecn) : write_ecn_v4(skb, ecn)))
+		return VERDICT_DECAP_FAILED;
+	/* The NIC hashed the outer addresses; the stack asks for the flow's. */
+	bpf_set_hash_invalid(skb);
+	return t.v6 ? VERDICT_DECAPSULATED_V6 : VERDICT_DECAPSULATED_V4;
+}

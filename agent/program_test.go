@@ -1,0 +1,403 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+)
+
+const (
+	actionNext = 0xffffffff // TC_ACT_UNSPEC
+	actionDrop = 2          // TC_ACT_SHOT
+
+	etherLen = 14
+)
+
+func mustRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("needs root to load programs")
+	}
+	t.Skip("needs root to load programs")
+}
+
+func testOptions(t testing.TB) Options {
+	t.Helper()
+	o, err := Options{
+		VIPs: []netip.Addr{netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("2001:db8::10")},
+		From: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("10.77.0.1/32"),
+			netip.MustParsePrefix("fd00:9::/32")},
+		Interfaces: []string{"eth0"},
+		BPFFSDir:   t.TempDir(),
+	}.normalize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// bench runs frames through the programs without an interface.
+type bench struct{ *bpfObjects }
+
+func mustLoad(t testing.TB, o Options) bench {
+	t.Helper()
+	mustRoot(t)
+	objects, err := load(o)
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	t.Cleanup(func() { objects.Close() })
+	return bench{objects}
+}
+
+func (b bench) counts(t testing.TB) map[Verdict]uint64 {
+	t.Helper()
+	counts := map[Verdict]uint64{}
+	for v := Verdict(0); v < VerdictCount; v++ {
+		var perCPU []bpfCounter
+		if err := b.Counters.Lookup(uint32(v), &perCPU); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range perCPU {
+			counts[v] += c.Packets
+		}
+	}
+	return counts
+}
+
+// run returns the one verdict whose counter has moved, and the frame as the program left it.
+func (b bench) run(t testing.TB, p *ebpf.Program, frame []byte) (Verdict, []byte) {
+	t.Helper()
+	before := b.counts(t)
+	o := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)}
+	action, err := p.Run(&o)
+	if err != nil {
+		t.Fatalf("running %d bytes: %v", len(frame), err)
+	}
+	var verdict Verdict
+	for v, n := range b.counts(t) {
+		switch n - before[v] {
+		case 0:
+		case 1:
+			if verdict != 0 {
+				t.Fatalf("both %v and %v were counted", verdict, v)
+			}
+			verdict = v
+		default:
+			t.Fatalf("%v was counted %d times", v, n-before[v])
+		}
+	}
+	want := uint32(actionNext)
+	if verdict.Info().Drop {
+		want = actionDrop
+	}
+	if action != want {
+		t.Fatalf("verdict %v: action %d, want %d", verdict, int32(action), int32(want))
+	}
+	return verdict, o.DataOut
+}
+
+// PROG_RUN receives on a loopback interface, whose address is zero.
+func ethernet(t layers.EthernetType) *layers.Ethernet {
+	return &layers.Ethernet{SrcMAC: net.HardwareAddr{0, 0, 0x5e, 0, 0x53, 1}, DstMAC: make(net.HardwareAddr, 6), EthernetType: t}
+}
+
+func ipv4(src, dst string, p layers.IPProtocol, tos uint8) *layers.IPv4 {
+	return &layers.IPv4{Version: 4, TTL: 64, TOS: tos, Protocol: p, SrcIP: net.ParseIP(src).To4(), DstIP: net.ParseIP(dst).To4()}
+}
+
+func ipv6(src, dst string, p layers.IPProtocol, class uint8) *layers.IPv6 {
+	return &layers.IPv6{Version: 6, HopLimit: 64, TrafficClass: class, NextHeader: p, SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst)}
+}
+
+func mustSerialize(t testing.TB, list ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	buffer := gopacket.NewSerializeBuffer()
+	o := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buffer, o, list...); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Clone(buffer.Bytes())
+}
+
+// tunnelled is a UDP datagram to a VIP, before and after decapsulation.
+type tunnelled struct {
+	from             string // outer source
+	vip              string
+	outer, inner     uint8 // TOS or traffic class
+	after            uint8 // the inner one as it should be received
+	v6               bool
+	change           func([]byte) []byte // of the frame as sent
+	wantVerdict      Verdict
+	wantDecapsulated bool
+}
+
+func (p tunnelled) frames(t testing.TB) (sent, received []byte) {
+	t.Helper()
+	udp := &layers.UDP{SrcPort: 40000, DstPort: 53}
+	// Without payload gopacket would pad the frame, and the padding would look like data.
+	payload := gopacket.Payload("a question of thirty-two octets.")
+	if p.v6 {
+		inner := func(class uint8) *layers.IPv6 { return ipv6("2001:db8:c::7", p.vip, layers.IPProtocolUDP, class) }
+		if err := udp.SetNetworkLayerForChecksum(inner(0)); err != nil {
+			t.Fatal(err)
+		}
+		outer := ipv6(p.from, "fd00:9::2", layers.IPProtocolIPv6, p.outer)
+		e := ethernet(layers.EthernetTypeIPv6)
+		return mustSerialize(t, e, outer, inner(p.inner), udp, payload), mustSerialize(t, e, inner(p.after), udp, payload)
+	}
+	inner := func(tos uint8) *layers.IPv4 { return ipv4("203.0.113.7", p.vip, layers.IPProtocolUDP, tos) }
+	if err := udp.SetNetworkLayerForChecksum(inner(0)); err != nil {
+		t.Fatal(err)
+	}
+	outer := ipv4(p.from, "10.9.0.2", layers.IPProtocolIPv4, p.outer)
+	e := ethernet(layers.EthernetTypeIPv4)
+	return mustSerialize(t, e, outer, inner(p.inner), udp, payload), mustSerialize(t, e, inner(p.after), udp, payload)
+}
+
+func good(v6 bool) tunnelled {
+	if v6 {
+		return tunnelled{from: "fd00:9::1", vip: "2001:db8::10", v6: true, wantVerdict: VerdictDecapsulatedV6, wantDecapsulated: true}
+	}
+	return tunnelled{from: "10.9.0.1", vip: "198.51.100.10", wantVerdict: VerdictDecapsulatedV4, wantDecapsulated: true}
+}
+
+func (p tunnelled) but(v Verdict, change func([]byte) []byte) tunnelled {
+	p.change, p.wantVerdict, p.wantDecapsulated = change, v, false
+	return p
+}
+
+func set16(offset int, value uint16) func([]byte) []byte {
+	return func(f []byte) []byte {
+		binary.BigEndian.PutUint16(f[offset:], value)
+		return f
+	}
+}
+
+func set8(offset int, value byte) func([]byte) []byte {
+	return func(f []byte) []byte {
+		f[offset] = value
+		return f
+	}
+}
+
+func (b bench) check(t *testing.T, p tunnelled) {
+	t.Helper()
+	sent, received := p.frames(t)
+	if p.change != nil {
+		sent = p.change(sent)
+	}
+	want := sent
+	if p.wantDecapsulated {
+		want = received
+	}
+	verdict, got := b.run(t, b.SluiceIngress, sent)
+	if verdict != p.wantVerdict {
+		t.Errorf("verdict %v, want %v", verdict, p.wantVerdict)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("frame\n%v\nwant\n%v", dump(got), dump(want))
+	}
+}
+
+func dump(frame []byte) string {
+	return gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default).Dump()
+}
+
+func TestIngress(t *testing.T) {
+	b := mustLoad(t, testOptions(t))
+	v4, v6 := good(false), good(true)
+	from := func(p tunnelled, from string, v Verdict) tunnelled {
+		p.from, p.wantVerdict = from, v
+		p.wantDecapsulated = v == VerdictDecapsulatedV4 || v == VerdictDecapsulatedV6
+		return p
+	}
+	to := func(p tunnelled, vip string) tunnelled {
+		p.vip = vip
+		return p.but(VerdictPassNotVIP, nil)
+	}
+	const inner4, inner6 = etherLen + 20, etherLen + 40
+	padded := func(p tunnelled) tunnelled {
+		return p.but(p.wantVerdict, func(f []byte) []byte { return append(f, make([]byte, 6)...) })
+	}
+	rows := map[string]tunnelled{
+		"v4":                       v4,
+		"v6":                       v6,
+		"v4-other-prefix":          from(v4, "10.77.0.1", VerdictDecapsulatedV4),
+		"v4-next-to-a-prefix":      from(v4, "10.77.0.2", VerdictRefusedSource),
+		"v4-refused":               from(v4, "10.10.0.1", VerdictRefusedSource),
+		"v6-refused":               from(v6, "fd00:a::1", VerdictRefusedSource),
+		"v4-not-a-vip":             to(v4, "198.51.100.11"),
+		"v6-not-a-vip":             to(v6, "2001:db8::11"),
+		"v4-outer-options":         v4.but(VerdictPassNotEncapsulated, set8(etherLen, 0x46)),
+		"v4-outer-version":         v4.but(VerdictPassNotEncapsulated, set8(etherLen, 0x55)),
+		"v6-outer-version":         v6.but(VerdictPassNotEncapsulated, set8(etherLen, 0x50)),
+		"v4-not-ipip":              v4.but(VerdictPassNotEncapsulated, set8(etherLen+9, 47)),
+		"v6-outer-extension":       v6.but(VerdictPassNotEncapsulated, set8(etherLen+6, 60)),
+		"v6-in-v4":                 v4.but(VerdictPassNotEncapsulated, set8(etherLen+9, 41)),
+		"arp":                      v4.but(VerdictPassNotEncapsulated, set16(12, 0x0806)),
+		"other-host":               v4.but(VerdictPassNotEncapsulated, set8(5, 2)),
+		"v4-outer-first-fragment":  v4.but(VerdictPassOuterFragment, set16(etherLen+6, 0x2000)),
+		"v4-outer-later-fragment":  v4.but(VerdictPassOuterFragment, set16(etherLen+6, 5)),
+		"v4-outer-dont-fragment":   {from: v4.from, vip: v4.vip, change: set16(etherLen+6, 0x4000), wantVerdict: v4.wantVerdict, wantDecapsulated: true},
+		"v6-outer-fragment":        v6.but(VerdictPassOuterFragment, set8(etherLen+6, 44)),
+		"v4-inner-version":         v4.but(VerdictMalformed, set8(inner4, 0x65)),
+		"v4-inner-header-length":   v4.but(VerdictMalformed, set8(inner4, 0x44)),
+		"v4-inner-header-too-long": v4.but(VerdictMalformed, func(f []byte) []byte { return set8(inner4, 0x4f)(set16(inner4+2, 59)(f)) }),
+		"v4-inner-too-long":        v4.but(VerdictMalformed, set16(inner4+2, 61)),
+		"v4-inner-too-short":       v4.but(VerdictMalformed, set16(inner4+2, 19)),
+		"v4-outer-too-long":        v4.but(VerdictMalformed, set16(etherLen+2, 81)),
+		"v4-outer-too-short":       v4.but(VerdictMalformed, set16(etherLen+2, 79)),
+		"v4-outer-zero":            v4.but(VerdictMalformed, set16(etherLen+2, 0)),
+		"v6-inner-version":         v6.but(VerdictMalformed, set8(inner6, 0x40)),
+		"v6-inner-too-long":        v6.but(VerdictMalformed, set16(inner6+4, 41)),
+		"v6-outer-too-long":        v6.but(VerdictMalformed, set16(etherLen+4, 81)),
+		"v6-outer-too-short":       v6.but(VerdictMalformed, set16(etherLen+4, 79)),
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) { b.check(t, row) })
+	}
+	for name, p := range map[string]tunnelled{"v4-padded": padded(v4), "v6-padded": padded(v6)} {
+		t.Run(name, func(t *testing.T) {
+			sent, received := p.frames(t)
+			verdict, got := b.run(t, b.SluiceIngress, p.change(sent))
+			if verdict != p.wantVerdict || !bytes.Equal(got, append(received, make([]byte, 6)...)) {
+				t.Errorf("verdict %v, frame\n%s", verdict, dump(got))
+			}
+		})
+	}
+	b.checkRefused(t, map[string]uint64{"10.77.0.2": 1, "10.10.0.1": 1, "fd00:a::1": 1})
+}
+
+func (b bench) checkRefused(t *testing.T, want map[string]uint64) {
+	t.Helper()
+	var st Status
+	if err := st.readRefused(b.Refused); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint64{}
+	for _, r := range st.Refused {
+		got[r.Address.String()] = r.Packets
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("refused sources %v, want %v", got, want)
+	}
+}
+
+// The rows are figure 4 of RFC 6040, by inner and outer field; drop is 4.
+func TestIngressECN(t *testing.T) {
+	const drop = 4
+	after := [4][4]uint8{
+		/* inner not-ECT */ {0, 0, 0, drop},
+		/* inner ECT(1) */ {1, 1, 1, 3},
+		/* inner ECT(0) */ {2, 1, 2, 3},
+		/* inner CE */ {3, 3, 3, 3},
+	}
+	b := mustLoad(t, testOptions(t))
+	const dscp = 46 << 2
+	for _, v6 := range []bool{false, true} {
+		for inner := range uint8(4) {
+			for outer := range uint8(4) {
+				t.Run(fmt.Sprintf("v6-%t-inner-%d-outer-%d", v6, inner, outer), func(t *testing.T) {
+					p := good(v6)
+					p.inner, p.outer = dscp|inner, outer
+					if want := after[inner][outer]; want == drop {
+						p = p.but(VerdictCEDropped, nil)
+					} else {
+						p.after = dscp | want
+					}
+					b.check(t, p)
+				})
+			}
+		}
+	}
+}
+
+func TestIngressTruncated(t *testing.T) {
+	b := mustLoad(t, testOptions(t))
+	for _, v6 := range []bool{false, true} {
+		p := good(v6)
+		whole, _ := p.frames(t)
+		headers := etherLen + 40
+		if v6 {
+			headers = etherLen + 80
+		}
+		// The kernel itself refuses to run a frame without a byte of payload, newer ones one without an IP header.
+		for n := etherLen + 40; n < len(whole); n++ {
+			verdict, got := b.run(t, b.SluiceIngress, whole[:n])
+			want := VerdictMalformed
+			if n < headers {
+				want = VerdictPassUnreadable
+			}
+			if verdict != want || !bytes.Equal(got, whole[:n]) {
+				t.Errorf("v6 %t, %d of %d bytes: verdict %v, want %v, unchanged %t", v6, n, len(whole), verdict, want,
+					bytes.Equal(got, whole[:n]))
+			}
+		}
+		for n := etherLen + 1; n < etherLen+40; n++ {
+			o := ebpf.RunOptions{Data: whole[:n], DataOut: make([]byte, 256)}
+			action, err := b.SluiceIngress.Run(&o)
+			if err == nil && (action != actionNext || !bytes.Equal(o.DataOut, whole[:n])) {
+				t.Errorf("v6 %t, %d bytes: action %d, unchanged %t", v6, n, int32(action), bytes.Equal(o.DataOut, whole[:n]))
+			}
+		}
+	}
+}
+
+// A frame that is passed is the frame that came, and one that is decapsulated is its inner packet but for ECN.
+func TestIngressRandom(t *testing.T) {
+	b := mustLoad(t, testOptions(t))
+	seed := uint64(os.Getpid())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	seen := map[Verdict]int{}
+	for range 5000 {
+		p := good(r.IntN(2) == 0)
+		frame, _ := p.frames(t)
+		for range 1 + r.IntN(3) {
+			// The destination MAC stays: other hosts' frames are a single case.
+			frame[6+r.IntN(len(frame)-6)] = byte(r.Uint32())
+		}
+		verdict, got := b.run(t, b.SluiceIngress, frame)
+		seen[verdict]++
+		want := frame
+		skip := map[Verdict]int{VerdictDecapsulatedV4: 20, VerdictDecapsulatedV6: 40}[verdict]
+		if skip > 0 {
+			want = append(bytes.Clone(frame[:etherLen]), frame[etherLen+skip:]...)
+			copy(want[etherLen+1:etherLen+2], got[etherLen+1:]) // ECN, and the checksum over it
+			if skip == 20 {
+				copy(want[etherLen+10:etherLen+12], got[etherLen+10:])
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("verdict %v\n%s\nbecame\n%s", verdict, dump(frame), dump(got))
+		}
+	}
+	t.Logf("verdicts %v", seen)
+	if len(seen) < 5 {
+		t.Errorf("only verdicts %v were met", seen)
+	}
+}
+
+// With VIPs of one family the other one is left alone.
+func TestIngressOneFamily(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		o := testOptions(t)
+		o.VIPs = []netip.Addr{netip.MustParseAddr(good(v6).vip)}
+		b := mustLoad(t, o)
+		b.check(t, good(v6))
+		b.check(t, good(!v6).but(VerdictPassNotEncapsulated, nil))
+	}
+}

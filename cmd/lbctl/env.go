@@ -1,0 +1,19 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+)
+
+// env is all that a command touches of the world outside.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	now            func() time.Time
+	sleep          func(context.Context, time.Duration) error
+	// dial connects to a unix socket.
+	dial func(ctx context.Context, path string) (net.Conn, error)
+}

@@ -1,0 +1,8 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (c *cli) getCommand() *cobra.Command {
+	return verb("get", "List VIPs, pools, backends or slots",
+		c.getVIPsCommand(), c.getPoolsCommand(), c.getBackendsCommand(), c.getSlotsCommand())
+}

@@ -1,0 +1,166 @@
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// refused starts a process that must exit with code 1 within 10 seconds and whose output must hold some words.
+func refused(t *testing.T, topology *Topology, name string, args []string, words ...string) string {
+	t.Helper()
+	p, err := topology.start(topology.LB, name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := p.Wait(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	for _, word := range words {
+		if !strings.Contains(p.Log(), word) {
+			t.Errorf("it does not say %q; it printed:\n%s", word, p.Log())
+		}
+	}
+	t.Logf("it printed:\n%s", p.Log())
+	return p.Log()
+}
+
+func TestSecondDaemonIsRefused(t *testing.T) {
+	topology, lbd := raiseWhole(t, 1)
+	refused(t, topology, "lbd-2", topology.LBDArgs(), strconv.Itoa(lbd.PID()))
+	if _, err := topology.LBCtl("", "status"); err != nil {
+		t.Errorf("the first one: %v", err)
+	}
+	whoAnswers(t, topology)
+}
+
+func TestMissingInterface(t *testing.T) {
+	topology := raiseBare(t, 0)
+	refused(t, topology, "lbd", append(topology.LBDArgs(), "--interface", "eth9"), "eth9")
+	if id := xdpProgram(t, topology); id != 0 {
+		t.Errorf("program %d is attached to %s although lbd failed", id, Iface)
+	}
+}
+
+// TestForeignProgram finds a program of somebody else on the interface: lbd names it and lets it be.
+func TestForeignProgram(t *testing.T) {
+	topology := raiseBare(t, 0)
+	if err := topology.LB.AttachPassAll(Iface); err != nil {
+		t.Fatal(err)
+	}
+	id := xdpProgram(t, topology)
+	refused(t, topology, "lbd", topology.LBDArgs(), Iface, strconv.Itoa(int(id)), passAllName)
+	if now := xdpProgram(t, topology); now != id {
+		t.Errorf("program %d was replaced by %d", id, now)
+	}
+}
+
+// xdpProgram is the id of the program on the load balancer's interface, 0 if there is none.
+func xdpProgram(t *testing.T, topology *Topology) uint32 {
+	t.Helper()
+	link, err := topology.LB.rtnl.LinkByName(Iface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if link.Attrs().Xdp == nil {
+		return 0
+	}
+	return link.Attrs().Xdp.ProgId
+}
+
+// TestTooLargeMTU has frames that do not fit one page, which native XDP needs.
+func TestTooLargeMTU(t *testing.T) {
+	topology := raiseBare(t, 0)
+	link, err := topology.LB.rtnl.LinkByName(Iface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mtu = 9000
+	if err := topology.LB.rtnl.LinkSetMTU(link, mtu); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, topology, "lbd", topology.LBDArgs(), Iface, strconv.Itoa(mtu), "MTU")
+}
+
+// TestNoBPFFS starts lbd where the BPF file system is not mounted: it mounts it and says so.
+func TestNoBPFFS(t *testing.T) {
+	topology := raiseBare(t, 0)
+	// A mount namespace of its own, so that nobody else loses theirs.
+	unmounted := []string{"unshare", "--mount", "sh", "-c",
+		`while umount /sys/fs/bpf 2>/dev/null; do :; done; exec "$@"`, "lbd"}
+	p, err := topology.start(topology.LB, "lbd", append(unmounted, topology.LBDArgs()...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := topology.awaitServing(p); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(p.Log(), "/sys/fs/bpf") {
+		t.Errorf("it does not say that it mounted /sys/fs/bpf; it printed:\n%s", p.Log())
+	}
+}
+
+// TestCorruptStore damages the store of a dead lbd: the next one refuses to start and says where the backup is, while
+// packets are forwarded as before.
+func TestCorruptStore(t *testing.T) {
+	topology, lbd := raiseWhole(t, 2)
+	if err := lbd.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	dials := topology.Client.Request(20*time.Millisecond, HostPort(firstVIPs[0], HTTPPort), HostPort(firstVIPs[1], HTTPPort))
+	store := filepath.Join(topology.StateDir(), "sluice.db")
+	info, err := os.Stat(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbage := []byte(strings.Repeat("not a store\n", int(info.Size())/12))
+	if err := os.WriteFile(store, garbage, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, topology, "lbd-corrupt", topology.LBDArgs(), store, store+".bak")
+	if tally := dials.Stop(); tally.Err() != nil || tally.Total() == 0 {
+		t.Errorf("dials meanwhile: %d answered, %v", tally.Total(), tally.Err())
+	}
+	if data, err := os.ReadFile(store); err != nil || string(data) != string(garbage) {
+		t.Errorf("the damaged store was changed: %v", err)
+	}
+}
+
+// TestNobody starts lbd and lbagent without any privilege.
+func TestNobody(t *testing.T) {
+	topology := raiseBare(t, 1)
+	const nobody = 65534
+	home := filepath.Join(topology.Dir(), "nobody")
+	for _, dir := range []string{home, filepath.Dir(topology.binaries.LBD)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Dir(topology.binaries.LBD), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(home, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	as := []string{"setpriv", "--reuid", strconv.Itoa(nobody), "--regid", strconv.Itoa(nobody), "--clear-groups"}
+	for name, args := range map[string][]string{
+		"lbd": {topology.binaries.LBD, "--interface", Iface, "--api", "unix://" + home + "/lbd.sock",
+			"--state-dir", home + "/lbd", "--bpffs-dir", topology.BPFFSDir("lb")},
+		"lbagent": {topology.binaries.LBAgent, "--interface", Iface, "--vip", VIPV4.String(), "--from", LBV4.String(),
+			"--state-dir", home + "/lbagent", "--bpffs-dir", topology.BPFFSDir("b1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			printed := refused(t, topology, name+"-nobody", append(as, args...))
+			if !strings.Contains(printed, "root") && !strings.Contains(printed, "CAP_") {
+				t.Errorf("it does not say which privilege it lacks")
+			}
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package lab
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDials dials both VIPs 300 times: every dial is answered, and every backend answers its share of them.
+func TestDials(t *testing.T) {
+	topology, _ := raiseWhole(t, 3)
+	for _, vip := range firstVIPs {
+		t.Run(vip, func(t *testing.T) {
+			const dials, share, tolerance = 300, 100, 45 // 5 standard deviations of a fair draw are 41
+			answers := make(map[string]int)
+			for i := range dials {
+				who, err := topology.Client.Get(HostPort(vip, HTTPPort))
+				if err != nil {
+					t.Fatalf("dial %d: %v", i, err)
+				}
+				answers[who]++
+			}
+			for _, b := range topology.Backends {
+				if n := answers[b.Server]; n < share-tolerance || n > share+tolerance {
+					t.Errorf("%s answered %d of %d dials, want %d±%d", b.Server, n, dials, share, tolerance)
+				}
+			}
+			t.Logf("answers: %v", answers)
+		})
+	}
+}
+
+// TestUpload sends more than a window of whole segments through the VIP: each is 1500 bytes long before the outer header.
+func TestUpload(t *testing.T) {
+	topology, _ := raiseWhole(t, 2)
+	for _, vip := range firstVIPs {
+		t.Run(vip, func(t *testing.T) {
+			line, err := topology.Client.DialLine(HostPort(vip, LinePort))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer line.Close()
+			started := time.Now()
+			if _, err := line.Ask(strings.Repeat("x", 4<<20)); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("4 MiB there and back in %s", time.Since(started))
+		})
+	}
+}
+
+// TestDatagrams asks from 60 sockets in datagrams small and as large as the client's link takes them.
+func TestDatagrams(t *testing.T) {
+	topology, _ := raiseWhole(t, 3)
+	for vip, headers := range map[string]int{VIPV4.String(): 20 + 8, VIPV6.String(): 40 + 8} {
+		t.Run(vip, func(t *testing.T) {
+			answers := make(map[string]int)
+			for i := range 60 {
+				question := "hello"
+				if i%2 == 1 {
+					// The answer repeats the question after the name and a blank.
+					question = strings.Repeat("x", ClientMTU-headers-len("web-1 "))
+				}
+				who, err := topology.Client.AskDatagram(HostPort(vip, UDPPort), question)
+				if err != nil {
+					t.Fatalf("datagram %d of %d bytes: %v", i, len(question), err)
+				}
+				answers[who]++
+			}
+			if len(answers) != len(topology.Backends) {
+				t.Errorf("answers %v, want some from each of %d backends", answers, len(topology.Backends))
+			}
+		})
+	}
+}
+
+// TestNewVIP applies a document with one more site while the first has traffic: the new VIPs answer within a second, and
+// the old ones do not notice.
+func TestNewVIP(t *testing.T) {
+	topology, _ := raiseWhole(t, 3)
+	var d document
+	d.add("web", VIPV4.String(), VIPV6.String(), topology.Backends...)
+	d.add("later", laterVIP4, laterVIP6, topology.Backends[2])
+	old := topology.Client.Request(20*time.Millisecond, HostPort(firstVIPs[0], HTTPPort), HostPort(firstVIPs[1], HTTPPort))
+	held, err := topology.Client.Hold(10, 50*time.Millisecond, HostPort(firstVIPs[0], LinePort), HostPort(firstVIPs[1], LinePort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	apply(t, topology, d.text())
+	for _, vip := range []string{laterVIP4, laterVIP6} {
+		who, err := topology.Client.Get(HostPort(vip, HTTPPort))
+		if err != nil || who != "web-3" {
+			t.Errorf("%s answered at %s, %v; want web-3", who, vip, err)
+		}
+		if took := time.Since(started); took > time.Second {
+			t.Errorf("%s answered %s after the apply was started", vip, took)
+		}
+	}
+	t.Logf("both new VIPs answered %s after the apply was started", time.Since(started))
+	for what, traffic := range map[string]*Traffic{"requests": old, "held": held} {
+		if err := traffic.Stop().Err(); err != nil {
+			t.Errorf("%s on the VIPs that were there before: %v", what, err)
+		}
+	}
+}
+
+// TestNewBackend adds a backend to a pool that has traffic: it answers within a second.
+func TestNewBackend(t *testing.T) {
+	topology, _ := raiseWhole(t, 2)
+	b, err := topology.AddBackend()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := topology.StartServers(b, testVIPs...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := topology.StartAgent(b, testVIPs...); err != nil {
+		t.Fatal(err)
+	}
+	for _, vip := range firstVIPs {
+		traffic := topology.Client.Request(10*time.Millisecond, HostPort(vip, HTTPPort))
+		defer traffic.Stop()
+		if vip == firstVIPs[0] {
+			apply(t, topology, site(topology.Backends...))
+		}
+		applied := time.Now()
+		for traffic.Tally().Answers[b.Server] == 0 {
+			if time.Since(applied) > time.Second {
+				t.Fatalf("%s did not answer at %s within a second", b.Server, vip)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package lab
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// xdpPass is the kernel's XDP_PASS.
+	xdpPass = 2
+	// passAllName is what bpftool shows.
+	passAllName = "lab_pass_all"
+)
+
+// AttachPassAll attaches an XDP program that passes every frame. It makes a veth end able to receive what XDP transmits
+// at the other end. The kernel keeps it until the interface goes.
+func (n *Namespace) AttachPassAll(iface string) error {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name:         passAllName,
+		Type:         ebpf.XDP,
+		License:      "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()},
+	})
+	if err != nil {
+		return fmt.Errorf("loading the passing XDP program: %w", err)
+	}
+	defer program.Close()
+	link, err := n.rtnl.LinkByName(iface)
+	if err != nil {
+		return fmt.Errorf("attaching XDP to %q in namespace %s: %w", iface, n.Name, err)
+	}
+	return n.Do(func() error {
+		// By netlink, not as a bpf_link: it has to outlive this process when a lab is kept.
+		if err := netlink.LinkSetXdpFdWithFlags(link, program.FD(), unix.XDP_FLAGS_DRV_MODE); err != nil {
+			return fmt.Errorf("attaching XDP to %q: %w", iface, err)
+		}
+		return nil
+	})
+}
