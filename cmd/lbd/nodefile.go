@@ -55,12 +55,15 @@ type nodeReader struct {
 }
 
 func (r *nodeReader) fault(n *yaml.Node, path, format string, args ...any) {
-	r.faults = append(r.faults, fmt.Errorf("%s:%d:%d: %s: %s", r.name, n.Line, n.Column, path, fmt.Sprintf(format, args...)))
+	if path != "" {
+		path += ": "
+	}
+	r.faults = append(r.faults, fmt.Errorf("%s:%d:%d: %s%s", r.name, n.Line, n.Column, path, fmt.Sprintf(format, args...)))
 }
 
 func (r *nodeReader) object(path string, n *yaml.Node, known fields) {
 	if n.Kind != yaml.MappingNode {
-		r.fault(n, strings.TrimSuffix("."+path, "."), "must be an object with fields %s", known)
+		r.fault(n, path, "must be an object with fields %s", known)
 		return
 	}
 	seen := map[string]bool{}

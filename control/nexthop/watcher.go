@@ -194,8 +194,12 @@ func (w *Watcher) logTransition(e *entry, old State) {
 	if e.State == Failed || e.State == NoRoute || e.State == EgressUnmanaged {
 		level = slog.LevelWarn
 	}
+	mac := "none"
+	if !e.MAC.IsZero() {
+		mac = e.MAC.String()
+	}
 	w.log.Log(context.Background(), level, "next hop changed", "backend_address", e.address.String(),
-		"old", old.String(), "new", e.State.String(), "iface", e.Route.Interface, "mac", e.MAC.String())
+		"old", old.String(), "new", e.State.String(), "iface", e.Route.Interface, "mac", mac)
 }
 
 func notify(c chan struct{}) {
