@@ -27,7 +27,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 func columns(b *strings.Builder, write func(w io.Writer)) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	write(w)
-	w.Flush() // writing to memory does not fail
+	_ = w.Flush() // writing to memory does not fail
 }
 
 func (r *Report) writeCircumstances(b *strings.Builder) {
