@@ -42,31 +42,37 @@ const (
 	DefaultRepeat = 1 << 20
 )
 
-func (o Options) withDefaults(s *Stream) (Options, error) {
+// Validate refuses options that give no trustworthy figure.
+func (o Options) Validate() error {
+	switch {
+	case o.Rounds != 0 && o.Rounds < MinRounds:
+		return fmt.Errorf("rounds %d: must be at least %d", o.Rounds, MinRounds)
+	case o.Repeat != 0 && o.Repeat < MinRepeat:
+		return fmt.Errorf("repeat %d: must be at least %d", o.Repeat, MinRepeat)
+	}
+	return nil
+}
+
+func (o Options) withDefaults(s *Stream) Options {
 	if o.Rounds == 0 {
 		o.Rounds = DefaultRounds
 	}
 	if o.Repeat == 0 {
 		o.Repeat = uint32(max(s.Len(), DefaultRepeat))
 	}
-	switch {
-	case o.Rounds < MinRounds:
-		return o, fmt.Errorf("rounds %d: must be at least %d", o.Rounds, MinRounds)
-	case o.Repeat < MinRepeat:
-		return o, fmt.Errorf("repeat %d: must be at least %d", o.Repeat, MinRepeat)
-	case s.Len() == 0:
-		return o, fmt.Errorf("no frames in %s", s.Name)
-	}
-	return o, nil
+	return o
 }
 
 // Replay shows the stream to the target, to the floor program and to an empty one, in turn, and reports time and
 // verdicts. It needs root.
 func Replay(t Target, s *Stream, o Options) (report *Report, err error) {
-	o, err = o.withDefaults(s)
-	if err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
+	if s.Len() == 0 {
+		return nil, fmt.Errorf("replay: no frames in %s", s.Name)
+	}
+	o = o.withDefaults(s)
 	cpu, unpin, err := pin(o.CPU)
 	if err != nil {
 		return nil, err

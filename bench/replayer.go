@@ -156,7 +156,9 @@ func (r *replayer) time(repeat uint32) (ns uint32, h handling, err error) {
 func (r *replayer) show(place int, repeat uint32, buffer []byte) (action lb.Action, out []byte, h handling, err error) {
 	h, err = r.from(place, func(first []byte, rewind func() error) error {
 		var interrupted error
-		o := &ebpf.RunOptions{Data: first, DataOut: buffer, Repeat: repeat, Reset: func() { interrupted = errors.Join(interrupted, rewind()) }}
+		o := &ebpf.RunOptions{Data: first, DataOut: buffer, Repeat: repeat}
+		//nolint:staticcheck // Deprecated, but nothing else tells that the kernel starts over.
+		o.Reset = func() { interrupted = errors.Join(interrupted, rewind()) }
 		returned, err := r.program().Run(o)
 		action, out = lb.Action(returned), o.DataOut
 		return errors.Join(err, interrupted)

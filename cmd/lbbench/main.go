@@ -21,25 +21,35 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func main() {
-	err := newRoot().Execute()
-	if err == nil {
-		return
+	if err := newRoot().Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "lbbench:", err)
+		os.Exit(exitCode(err))
 	}
-	fmt.Fprintln(os.Stderr, "lbbench:", err)
+}
+
+func exitCode(err error) int {
 	var usage usageError
 	if errors.As(err, &usage) {
-		os.Exit(exitUsage)
+		return exitUsage
 	}
-	os.Exit(exitFailed)
+	return exitFailed
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "lbbench",
 		Short:         "Measure what one packet costs the data plane",
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newReplay())
