@@ -77,14 +77,20 @@ func xdpProgram(t *testing.T, topology *Topology) uint32 {
 
 // TestTooLargeMTU has frames that do not fit one page, which native XDP needs.
 func TestTooLargeMTU(t *testing.T) {
+	const mtu = 9000
 	topology := raiseBare(t, 0)
-	link, err := topology.LB.rtnl.LinkByName(Iface)
-	if err != nil {
+	// The link's other end must not run XDP, or the kernel refuses the MTU.
+	if err := topology.Router.attachXDP("lb0", -1); err != nil {
 		t.Fatal(err)
 	}
-	const mtu = 9000
-	if err := topology.LB.rtnl.LinkSetMTU(link, mtu); err != nil {
-		t.Fatal(err)
+	for ns, iface := range map[*Namespace]string{topology.Router: "lb0", topology.LB: Iface} {
+		link, err := ns.rtnl.LinkByName(iface)
+		if err == nil {
+			err = ns.rtnl.LinkSetMTU(link, mtu)
+		}
+		if err != nil {
+			t.Fatalf("setting the MTU of %s: %v", iface, err)
+		}
 	}
 	refused(t, topology, "lbd", topology.LBDArgs(), Iface, strconv.Itoa(mtu), "MTU")
 }
