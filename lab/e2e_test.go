@@ -117,13 +117,8 @@ func raiseBare(t *testing.T, backends int) *Topology {
 func raiseWhole(t *testing.T, backends int) (*Topology, *Process) {
 	t.Helper()
 	topology := raiseBare(t, backends)
-	for _, b := range topology.Backends {
-		if _, err := topology.StartServers(b, testVIPs...); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := topology.StartAgent(b, testVIPs...); err != nil {
-			t.Fatal(err)
-		}
+	if err := topology.Equip(topology.Backends, testVIPs...); err != nil {
+		t.Fatal(err)
 	}
 	lbd, err := topology.StartLBD()
 	if err != nil {

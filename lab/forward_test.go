@@ -125,10 +125,7 @@ func TestNewBackend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := topology.StartServers(b, testVIPs...); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := topology.StartAgent(b, testVIPs...); err != nil {
+	if err := topology.Equip([]*Backend{b}, testVIPs...); err != nil {
 		t.Fatal(err)
 	}
 	for _, vip := range firstVIPs {

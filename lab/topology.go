@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // Addresses that never change. VIPs may be any address of the VIP networks: the router sends them all to the load
@@ -44,7 +45,9 @@ type Topology struct {
 	Backends []*Backend
 
 	binaries Binaries
-	procs    []*Process
+
+	mu       sync.Mutex              // guards what follows
+	procs    []*Process              // in the order in which they were started
 	detaches map[string]func() error // by name of what is detached
 }
 
@@ -139,7 +142,8 @@ func (t *Topology) Keep() error {
 	return os.WriteFile(filepath.Join(t.Dir(), keptFile), nil, 0o644)
 }
 
-// Close stops every process, detaches what was attached, and removes everything. It may be called twice.
+// Close stops every process, detaches what was attached, and removes everything. It may be called twice, and must not be
+// called while something is being started.
 func (t *Topology) Close() error {
 	var errs []error
 	for i := len(t.procs) - 1; i >= 0; i-- {
