@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-lb/sluice/lb"
@@ -72,6 +73,10 @@ func fit(program *ebpf.Program) (Form, error) {
 }
 
 func newReplayer(s *Stream, form Form) (*replayer, error) {
+	// Before 5.11 maps count against RLIMIT_MEMLOCK.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise memlock: %w (needs root or CAP_SYS_RESOURCE)", err)
+	}
 	spec, err := loadReplay()
 	if err != nil {
 		return nil, err
