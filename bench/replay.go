@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -64,8 +65,8 @@ func (o Options) withDefaults(s *Stream) Options {
 }
 
 // Replay shows the stream to the target, to the floor program and to an empty one, in turn, and reports time and
-// verdicts. It needs root.
-func Replay(t Target, s *Stream, o Options) (report *Report, err error) {
+// verdicts. It needs root. When ctx is done it stops after the round of one program that is under way.
+func Replay(ctx context.Context, t Target, s *Stream, o Options) (report *Report, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
@@ -95,7 +96,7 @@ func Replay(t Target, s *Stream, o Options) (report *Report, err error) {
 
 	report = newReport(t, s, o, cpu, form)
 	m := &measurement{target: t, options: o, replayer: replayer, floors: floors}
-	return report, m.into(report)
+	return report, m.into(ctx, report)
 }
 
 // measurement is one replay under way.
@@ -107,7 +108,7 @@ type measurement struct {
 	handled  handling // while the target ran
 }
 
-func (m *measurement) into(report *Report) error {
+func (m *measurement) into(ctx context.Context, report *Report) error {
 	before, err := m.counters()
 	if err != nil {
 		return err
@@ -117,6 +118,9 @@ func (m *measurement) into(report *Report) error {
 	for round := 0; round <= m.options.Rounds; round++ {
 		var ns [3]uint32
 		for i, p := range []*ebpf.Program{m.floors.Empty, m.floors.Encap, m.target.Program} {
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("replay %s: %w", m.replayer.stream.Name, err)
+			}
 			if ns[i], err = m.time(p); err != nil {
 				return err
 			}

@@ -19,7 +19,7 @@ func run(t *testing.T, args ...string) (string, error) {
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&out)
-	err := root.Execute()
+	err := root.ExecuteContext(t.Context())
 	return out.String(), err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func newReplay() *cobra.Command {
 			if err := f.check(cmd.Flags()); err != nil {
 				return usageError{err}
 			}
-			return f.run(cmd.OutOrStdout())
+			return f.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
@@ -79,7 +80,7 @@ func (f *replayFlags) check(given *pflag.FlagSet) error {
 	return f.options.Validate()
 }
 
-func (f *replayFlags) run(out io.Writer) (err error) {
+func (f *replayFlags) run(ctx context.Context, out io.Writer) (err error) {
 	source, err := f.traffic.source()
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func (f *replayFlags) run(out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	report, err := bench.Replay(node.Target(), stream, f.options)
+	report, err := bench.Replay(ctx, node.Target(), stream, f.options)
 	if err != nil {
 		return err
 	}
