@@ -37,7 +37,7 @@ func Open(config lb.Config, seed lb.Seed) (*Node, error) {
 	if err := config.Validate(limits); err != nil {
 		return nil, err
 	}
-	state, err := lb.Plan(nil, config, hops(config), seed, limits, 1)
+	state, err := lb.Plan(nil, lb.PlanInput{Config: config, Hops: hops(config), Seed: seed, Limits: limits, Revision: 1})
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,13 @@ func (e *Engine) Status(backend netip.Addr) nexthop.Status {
 	return s
 }
 
+// planInput completes what lb.Plan wants to know.
+func (e *Engine) planInput(cfg lb.Config, hops lb.Hops, conditions lb.Conditions, revision uint64) lb.PlanInput {
+	return lb.PlanInput{
+		Config: cfg, Hops: hops, Conditions: conditions, Seed: e.seed, Limits: e.limits, Revision: revision, Now: time.Now(),
+	}
+}
+
 // addresses lists the backends' addresses, each once, in the configuration's order.
 func addresses(cfg lb.Config) []netip.Addr {
 	var out []netip.Addr

@@ -72,7 +72,7 @@ func (e *Engine) republishLocked(prev *lb.State, hops lb.Hops) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	st, err := lb.Plan(prev, prev.Config, hops, e.seed, e.limits, prev.Revision)
+	st, err := lb.Plan(prev, e.planInput(prev.Config, hops, prev.Conditions, prev.Revision))
 	if err != nil {
 		return fmt.Errorf("plan with new next hops: %w", err)
 	}

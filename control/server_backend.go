@@ -49,6 +49,9 @@ func (s *Server) SetBackend(ctx context.Context, req *sluicev1.SetBackendRequest
 		if req.Scale != nil {
 			m.Scale = req.Scale
 		}
+		if req.GetAdmin() != sluicev1.Admin_ADMIN_UNSPECIFIED {
+			m.Admin = req.GetAdmin()
+		}
 		return translate.BackendFromProto(at, m)
 	})
 	if err != nil {

@@ -52,6 +52,7 @@ func (v view) backendsWithSlots(p lb.Pool) uint32 {
 func (v view) backends(p lb.Pool, name string) []*sluicev1.BackendStatus {
 	table := v.state.Tables[p.Name]
 	perBackend, _ := table.Counts(len(p.Backends))
+	effective := p.Effective(v.state.Conditions)
 	var out []*sluicev1.BackendStatus
 	for i, b := range p.Backends {
 		if name != "" && name != b.Name {
@@ -60,7 +61,7 @@ func (v view) backends(p lb.Pool, name string) []*sluicev1.BackendStatus {
 		out = append(out, &sluicev1.BackendStatus{
 			Pool:            p.Name,
 			Backend:         translate.BackendToProto(b),
-			EffectiveWeight: b.EffectiveWeight(),
+			EffectiveWeight: effective.Backends[i].EffectiveWeight(),
 			Slots:           uint32(perBackend[i]),
 			PoolSlots:       uint32(len(table.Owners)),
 			NextHop:         hopToProto(v.engine.Status(b.Address)),

@@ -47,7 +47,7 @@ func known(c store.Contents) string {
 func (e *Engine) takeOverLocked(st *lb.State, unsettled bool, settle func() error) error {
 	st.Tables = make(map[string]*lb.Table, len(st.Config.Pools))
 	for _, p := range st.Config.Pools {
-		st.Tables[p.Name] = lb.BuildTable(e.seed, p)
+		st.Tables[p.Name] = lb.BuildTable(e.seed, p.Effective(st.Conditions))
 	}
 	if unsettled {
 		if err := settle(); err != nil {
@@ -81,7 +81,7 @@ func (e *Engine) startFreshLocked(ctx context.Context, stored store.Contents) er
 	if err := old.Config.Validate(e.limits); err != nil {
 		return fmt.Errorf("publish revision %d: %w", old.Revision, err)
 	}
-	st, err := lb.Plan(nil, old.Config, e.hops.Hops(all), e.seed, e.limits, old.Revision)
+	st, err := lb.Plan(nil, e.planInput(old.Config, e.hops.Hops(all), old.Conditions, old.Revision))
 	if err != nil {
 		return fmt.Errorf("publish revision %d: %w", old.Revision, err)
 	}

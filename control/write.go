@@ -57,7 +57,7 @@ func (e *Engine) Write(ctx context.Context, o WriteOptions, edit func(*lb.Config
 
 // previewLocked plans with the next hops that are known and leaves everything alone, the network included.
 func (e *Engine) previewLocked(prev *lb.State, cfg lb.Config) (Outcome, error) {
-	st, err := lb.Plan(prev, cfg, e.hops.Hops(addresses(cfg)), e.seed, e.limits, prev.Revision+1)
+	st, err := lb.Plan(prev, e.planInput(cfg, e.hops.Hops(addresses(cfg)), prev.Conditions, prev.Revision+1))
 	if err != nil {
 		return Outcome{}, unavailable("plan the change", err)
 	}
@@ -71,7 +71,7 @@ func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config)
 	if err := ctx.Err(); err != nil {
 		return Outcome{}, err // nobody waits for the answer any more
 	}
-	st, err := lb.Plan(prev, cfg, e.hops.Hops(all), e.seed, e.limits, prev.Revision+1)
+	st, err := lb.Plan(prev, e.planInput(cfg, e.hops.Hops(all), prev.Conditions, prev.Revision+1))
 	if err != nil {
 		return Outcome{}, unavailable("plan the change", err)
 	}

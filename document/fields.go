@@ -55,6 +55,7 @@ func (r *reader) backend(path string, n *yaml.Node) lb.Backend {
 			b.Weight = uint32(weight)
 		}},
 		{"scale", "", func(path string, n *yaml.Node) { b.Scale = r.scale(path, n) }},
+		{"admin", "", func(path string, n *yaml.Node) { b.Admin = word(r, path, n, lb.ParseAdmin) }},
 	})
 	return b
 }

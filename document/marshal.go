@@ -29,6 +29,7 @@ type surfaceBackend struct {
 	Address string  `json:"address" yaml:"address"`
 	Weight  *uint32 `json:"weight,omitempty" yaml:"weight,omitempty"`
 	Scale   *factor `json:"scale,omitempty" yaml:"scale,omitempty"`
+	Admin   string  `json:"admin,omitempty" yaml:"admin,omitempty"`
 }
 
 type surfaceVIP struct {
@@ -84,6 +85,9 @@ func surfaceBackendOf(b lb.Backend) surfaceBackend {
 	}
 	if b.Scale != lb.ScaleOne {
 		out.Scale = (*factor)(&b.Scale)
+	}
+	if b.Admin != lb.AdminEnabled {
+		out.Admin = b.Admin.String()
 	}
 	return out
 }

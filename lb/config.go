@@ -50,6 +50,8 @@ type Backend struct {
 	Weight uint32
 	// Scale multiplies the weight without touching the base table.
 	Scale Scale
+	// Admin is what an operator ordered; the zero value is AdminEnabled.
+	Admin Admin
 }
 
 // Limits of configured values.

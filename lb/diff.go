@@ -125,6 +125,7 @@ func backendDetail(old, new placedBackend) string {
 	d.field("address", old.Address.String(), new.Address.String())
 	d.field("weight", strconv.Itoa(int(old.Weight)), strconv.Itoa(int(new.Weight)))
 	d.field("scale", formatScale(old.Scale), formatScale(new.Scale))
+	d.field("admin", old.Admin.String(), new.Admin.String())
 	return d.String()
 }
 

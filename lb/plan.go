@@ -5,25 +5,43 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
-// Plan computes the state that follows prev when cfg, which must be valid, is published with these next hops. prev is nil
-// where nothing is published yet; its Tables may be missing. Plan is pure: the same arguments give the same state.
+// PlanInput is what the next state is made from.
+type PlanInput struct {
+	// Config must be valid under Limits.
+	Config Config
+	// Hops are the next hops known; those of addresses that are not in use do not matter.
+	Hops Hops
+	// Conditions are those of backends that are not up.
+	Conditions Conditions
+	Seed       Seed
+	Limits     Limits
+	// Revision is the number of Config.
+	Revision uint64
+	// Now is when the change happens.
+	Now time.Time
+}
+
+// Plan computes the state that follows prev. prev is nil where nothing is published yet; its Tables may be missing. Plan is
+// pure: the same arguments give the same state.
 //
 // Packets may read prev's places until the new state is published and a grace period has passed. So whatever differs from
 // prev lies where prev has nothing: the other copy of VIP tables and pool descriptors, descriptors and counter lines with
 // free indexes, free regions of slots. What is equal keeps its place and need not be written again.
 //
 // An error names the node setting that is too small for both states side by side.
-func Plan(prev *State, cfg Config, hops Hops, seed Seed, limits Limits, revision uint64) (*State, error) {
-	p := planner{prev: prev, seed: seed, limits: limits}
+func Plan(prev *State, in PlanInput) (*State, error) {
+	p := planner{prev: prev, seed: in.Seed, limits: in.Limits}
 	if prev == nil {
 		p.prev = &State{Layout: Layout{Copy: 1}}
 	}
 	p.next = &State{
 		Publication: p.prev.Publication + 1,
-		Revision:    revision,
-		Config:      cfg.Normalize(),
+		Revision:    in.Revision,
+		Config:      in.Config.Normalize(),
+		Conditions:  Conditions{},
 		Hops:        Hops{},
 		Layout: Layout{
 			Copy:     p.prev.Layout.Copy ^ 1,
@@ -33,7 +51,8 @@ func Plan(prev *State, cfg Config, hops Hops, seed Seed, limits Limits, revision
 		},
 		Tables: map[string]*Table{},
 	}
-	p.selectHops(hops)
+	p.selectHops(in.Hops)
+	p.selectConditions(in.Conditions)
 	for _, step := range []func() error{p.placeVIPs, p.placeBackends, p.placePools} {
 		if err := step(); err != nil {
 			return nil, err
@@ -55,6 +74,18 @@ func (p *planner) selectHops(hops Hops) {
 		for _, b := range pool.Backends {
 			if hop, ok := hops[b.Address]; ok && hop.Routed() {
 				p.next.Hops[b.Address] = hop
+			}
+		}
+	}
+}
+
+// selectConditions keeps the conditions of backends that are there and not up.
+func (p *planner) selectConditions(conditions Conditions) {
+	for _, pool := range p.next.Config.Pools {
+		for _, b := range pool.Backends {
+			key := BackendKey(pool.Name, b.Name)
+			if c := conditions[key]; c != ConditionUp {
+				p.next.Conditions[key] = c
 			}
 		}
 	}
@@ -120,9 +151,9 @@ func (p *planner) placePools() error {
 		oldPlace, placed := p.prev.Layout.Pools[pool.Name]
 		stays := false
 		if ok && placed {
-			stays = p.inheritTable(oldPool, pool) && oldPlace.Slots == place.Slots
+			stays = p.inheritTable(oldPool.Effective(p.prev.Conditions), pool.Effective(p.next.Conditions)) && oldPlace.Slots == place.Slots
 		} else {
-			p.next.Tables[pool.Name] = BuildTable(p.seed, pool)
+			p.next.Tables[pool.Name] = BuildTable(p.seed, pool.Effective(p.next.Conditions))
 		}
 		if stays {
 			place.Base = oldPlace.Base

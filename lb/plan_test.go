@@ -35,7 +35,7 @@ func mustPlan(t testing.TB, prev *State, c Config, hops Hops, limits Limits) *St
 	if prev != nil {
 		revision = prev.Revision + 1
 	}
-	next, err := Plan(prev, c, hops, Seed{}, limits, revision)
+	next, err := Plan(prev, PlanInput{Config: c, Hops: hops, Limits: limits, Revision: revision})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestPlanFull(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			prev := mustPlan(t, nil, one, hopsOf(one), row.limits)
-			next, err := Plan(prev, other, hopsOf(other), Seed{}, row.limits, 2)
+			next, err := Plan(prev, PlanInput{Config: other, Hops: hopsOf(other), Limits: row.limits, Revision: 2})
 			switch {
 			case row.want == "" && err != nil:
 				t.Error(err)
@@ -344,7 +344,7 @@ func BenchmarkPlan(b *testing.B) {
 	changed.Pools[50].Backends[7].Scale = 0
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Plan(prev, changed, hops, Seed{}, DefaultLimits, 2); err != nil {
+		if _, err := Plan(prev, PlanInput{Config: changed, Hops: hops, Limits: DefaultLimits, Revision: 2}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -37,7 +37,7 @@ func (h NextHop) Routed() bool { return h.Interface != "" && h.Source.IsValid() 
 type Hops map[netip.Addr]NextHop
 
 // State is all that the data plane is told at once: published whole or not at all. Plan makes it; Tables is a pure
-// function of Config and the seed and therefore never stored.
+// function of Config, Conditions and the seed and therefore never stored.
 type State struct {
 	// Publication counts publications, from 1. It grows with every change of what packets see, also where no operator
 	// changed anything (a route moved); its low 63 bits stand in the data plane's root.
@@ -46,6 +46,8 @@ type State struct {
 	Revision uint64
 	// Config is normalized and valid.
 	Config Config
+	// Conditions has the backends that are not up.
+	Conditions Conditions
 	// Hops has the next hop of every backend address that is routed, as it was when the state was planned.
 	Hops Hops
 	// Layout says where everything lies in the maps.

@@ -304,7 +304,7 @@ func FuzzValidate(f *testing.F) {
 			}
 			return
 		}
-		if _, err := Plan(nil, c, nil, Seed{}, limits, 1); err != nil {
+		if _, err := Plan(nil, PlanInput{Config: c, Limits: limits, Revision: 1}); err != nil {
 			t.Fatalf("planning a valid configuration: %v", err)
 		}
 	})

@@ -40,6 +40,7 @@ func (c *cli) backendFacts(b backendItem) []fact {
 	facts := []fact{
 		{"Name", b.Name}, {"Pool", b.Pool}, {"Address", b.Address},
 		{"Weight", decimal(b.Weight) + " x " + factor(b.Scale) + " = " + decimal(b.EffectiveWeight)},
+		{"Admin", b.Admin},
 		{"Slots", decimal(b.Slots) + " of " + decimal(b.PoolSlots) + ", " + share(b.Slots, b.PoolSlots)},
 		{"Next hop", state}, {"  Interface", b.NextHop.Interface}, {"  Gateway", b.NextHop.Gateway},
 		{"  MAC", b.NextHop.MAC}, {"  Source", b.NextHop.Source}, {"  MTU", mtu},

@@ -72,6 +72,19 @@ type backendFields struct {
 	address string
 	weight  uint32
 	scale   float64
+	admin   string
+}
+
+// order is the flag --admin; unset where it is absent.
+func (f *backendFields) order() (sluicev1.Admin, error) {
+	if f.admin == "" {
+		return sluicev1.Admin_ADMIN_UNSPECIFIED, nil
+	}
+	a, err := lb.ParseAdmin(f.admin)
+	if err != nil {
+		return 0, usagef("--%v", err)
+	}
+	return translate.AdminToProto(a), nil
 }
 
 func backendFlags(cmd *cobra.Command) *backendFields {
@@ -79,6 +92,7 @@ func backendFlags(cmd *cobra.Command) *backendFields {
 	cmd.Flags().StringVar(&f.address, "address", "", "IPv4 or IPv6 address of the server")
 	cmd.Flags().Uint32Var(&f.weight, "weight", lb.DefaultWeight, "nominal share of slots, 0 to 65535")
 	cmd.Flags().Float64Var(&f.scale, "scale", 1, "factor on the weight, 0 to 100")
+	cmd.Flags().StringVar(&f.admin, "admin", "", "enabled, drained (takes no new flows) or disabled (takes no packets)")
 	return f
 }
 

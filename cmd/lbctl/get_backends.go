@@ -53,6 +53,7 @@ var backendColumns = []column[backendItem]{
 	{title: "WEIGHT", right: true, cell: func(b backendItem) string { return decimal(b.Weight) }},
 	{title: "SCALE", right: true, cell: func(b backendItem) string { return factor(b.Scale) }},
 	{title: "EFFECTIVE", right: true, cell: func(b backendItem) string { return decimal(b.EffectiveWeight) }},
+	{title: "ADMIN", cell: func(b backendItem) string { return b.Admin }},
 	{title: "SLOTS", right: true, cell: func(b backendItem) string { return decimal(b.Slots) }},
 	{title: "SHARE", right: true, cell: func(b backendItem) string { return share(b.Slots, b.PoolSlots) }},
 	{title: "NEXT-HOP", cell: func(b backendItem) string { return b.NextHop.State }},

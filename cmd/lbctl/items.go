@@ -67,10 +67,14 @@ type configuredBackend struct {
 	Address string  `json:"address"`
 	Weight  uint32  `json:"weight"`
 	Scale   float64 `json:"scale"`
+	Admin   string  `json:"admin"`
 }
 
 func configuredBackendOf(b *sluicev1.Backend) configuredBackend {
-	return configuredBackend{Name: b.GetName(), Address: b.GetAddress(), Weight: b.GetWeight(), Scale: b.GetScale()}
+	return configuredBackend{
+		Name: b.GetName(), Address: b.GetAddress(), Weight: b.GetWeight(), Scale: b.GetScale(),
+		Admin: word("ADMIN_", b.GetAdmin().String()),
+	}
 }
 
 func poolItemOf(p *sluicev1.PoolStatus) poolItem {

@@ -18,7 +18,11 @@ func (c *cli) setBackendCommand() *cobra.Command {
 		cmd.Flags().Lookup(flag).DefValue = "0" // what is not named stays: the help must not show a default
 	}
 	cmd.RunE = c.does(func(ctx context.Context, args []string) error {
-		if err := needsOne(cmd, "address", "weight", "scale"); err != nil {
+		if err := needsOne(cmd, "address", "weight", "scale", "admin"); err != nil {
+			return err
+		}
+		order, err := fields.order()
+		if err != nil {
 			return err
 		}
 		pool, name, err := c.findBackend(ctx, args[0])
@@ -27,7 +31,8 @@ func (c *cli) setBackendCommand() *cobra.Command {
 		}
 		answer, err := call(ctx, c, sluicev1.SluiceClient.SetBackend, &sluicev1.SetBackendRequest{
 			Pool: pool, Name: name, Address: given(cmd, "address", fields.address),
-			Weight: given(cmd, "weight", fields.weight), Scale: given(cmd, "scale", fields.scale), Options: c.writeOptions(),
+			Weight: given(cmd, "weight", fields.weight), Scale: given(cmd, "scale", fields.scale), Admin: order,
+			Options: c.writeOptions(),
 		})
 		if err != nil {
 			return err

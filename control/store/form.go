@@ -12,12 +12,13 @@ import (
 // does not follow the domain's types when they change.
 type (
 	formState struct {
-		Publication uint64     `json:"publication"`
-		Revision    uint64     `json:"revision"`
-		Pools       []formPool `json:"pools"`
-		VIPs        []formVIP  `json:"vips"`
-		Hops        []formHop  `json:"hops"`
-		Layout      formLayout `json:"layout"`
+		Publication uint64           `json:"publication"`
+		Revision    uint64           `json:"revision"`
+		Pools       []formPool       `json:"pools"`
+		VIPs        []formVIP        `json:"vips"`
+		Hops        []formHop        `json:"hops"`
+		Conditions  map[string]uint8 `json:"conditions,omitempty"` // by pool/backend; absent: up
+		Layout      formLayout       `json:"layout"`
 	}
 	formPool struct {
 		Name     string        `json:"name"`
@@ -29,7 +30,8 @@ type (
 		Name    string     `json:"name"`
 		Address netip.Addr `json:"address"`
 		Weight  uint32     `json:"weight"`
-		Scale   uint32     `json:"scale"` // thousandths
+		Scale   uint32     `json:"scale"`           // thousandths
+		Admin   string     `json:"admin,omitempty"` // absent: enabled
 	}
 	formVIP struct {
 		Name     string     `json:"name"`

@@ -22,6 +22,12 @@ func formOf(s *lb.State) formState {
 	for _, a := range slices.SortedFunc(maps.Keys(s.Hops), netip.Addr.Compare) {
 		f.Hops = append(f.Hops, formOfHop(a, s.Hops[a]))
 	}
+	for key, c := range s.Conditions {
+		if f.Conditions == nil {
+			f.Conditions = map[string]uint8{}
+		}
+		f.Conditions[key] = uint8(c)
+	}
 	f.Layout = formLayout{Copy: s.Layout.Copy, VIPs: s.Layout.VIPs,
 		Pools: map[string]formPlace{}, Backends: map[string]formDescr{}}
 	for name, p := range s.Layout.Pools {
@@ -36,9 +42,26 @@ func formOf(s *lb.State) formState {
 func formOfPool(p lb.Pool) formPool {
 	f := formPool{Name: p.Name, Encap: p.Encap.String(), Slots: p.Slots}
 	for _, b := range p.Backends {
-		f.Backends = append(f.Backends, formBackend{b.Name, b.Address, b.Weight, uint32(b.Scale)})
+		f.Backends = append(f.Backends, formBackendOf(b))
 	}
 	return f
+}
+
+func formBackendOf(b lb.Backend) formBackend {
+	f := formBackend{Name: b.Name, Address: b.Address, Weight: b.Weight, Scale: uint32(b.Scale)}
+	if b.Admin != lb.AdminEnabled {
+		f.Admin = b.Admin.String()
+	}
+	return f
+}
+
+func (f formBackend) backend() (lb.Backend, error) {
+	b := lb.Backend{Name: f.Name, Address: f.Address, Weight: f.Weight, Scale: lb.Scale(f.Scale)}
+	var err error
+	if f.Admin != "" {
+		b.Admin, err = lb.ParseAdmin(f.Admin)
+	}
+	return b, err
 }
 
 func formOfHop(address netip.Addr, h lb.NextHop) formHop {
@@ -51,7 +74,10 @@ func (f formHop) hop() lb.NextHop {
 
 // state translates back. The tables are the caller's to build.
 func (f formState) state() (*lb.State, error) {
-	s := &lb.State{Publication: f.Publication, Revision: f.Revision}
+	s := &lb.State{Publication: f.Publication, Revision: f.Revision, Conditions: lb.Conditions{}}
+	for key, c := range f.Conditions {
+		s.Conditions[key] = lb.Condition(c)
+	}
 	for _, p := range f.Pools {
 		pool, err := p.pool()
 		if err != nil {
@@ -82,7 +108,11 @@ func (f formPool) pool() (lb.Pool, error) {
 	}
 	p := lb.Pool{Name: f.Name, Encap: encap, Slots: f.Slots}
 	for _, b := range f.Backends {
-		p.Backends = append(p.Backends, lb.Backend{Name: b.Name, Address: b.Address, Weight: b.Weight, Scale: lb.Scale(b.Scale)})
+		backend, err := b.backend()
+		if err != nil {
+			return p, err
+		}
+		p.Backends = append(p.Backends, backend)
 	}
 	return p, nil
 }

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
@@ -43,12 +44,25 @@ func (f *faults) pool(path string, p *sluicev1.Pool) lb.Pool {
 	return out
 }
 
+func (f *faults) admin(path string, a sluicev1.Admin) lb.Admin {
+	if a == sluicev1.Admin_ADMIN_UNSPECIFIED {
+		return lb.AdminEnabled
+	}
+	out := lb.Admin(a - 1)
+	if a < 0 || !slices.Contains(lb.Admins, out) {
+		f.add(path, "%d is no order that this version knows (use enabled, drained or disabled)", a)
+		return lb.AdminEnabled
+	}
+	return out
+}
+
 func (f *faults) backend(path string, b *sluicev1.Backend) lb.Backend {
 	out := lb.Backend{
 		Name:    b.GetName(),
 		Address: f.address(path+".address", b.GetAddress()),
 		Weight:  lb.DefaultWeight,
 		Scale:   lb.ScaleOne,
+		Admin:   f.admin(path+".admin", b.GetAdmin()),
 	}
 	if b != nil && b.Weight != nil {
 		out.Weight = b.GetWeight()

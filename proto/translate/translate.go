@@ -69,10 +69,13 @@ func PoolFromProto(path string, p *sluicev1.Pool) (lb.Pool, error) {
 	return out, found.err()
 }
 
+// AdminToProto translates an order.
+func AdminToProto(a lb.Admin) sluicev1.Admin { return sluicev1.Admin(a + 1) }
+
 // BackendToProto translates one backend; weight and scale are always present in the result.
 func BackendToProto(b lb.Backend) *sluicev1.Backend {
 	weight, scale := b.Weight, ScaleToProto(b.Scale)
-	out := &sluicev1.Backend{Name: b.Name, Weight: &weight, Scale: &scale}
+	out := &sluicev1.Backend{Name: b.Name, Weight: &weight, Scale: &scale, Admin: AdminToProto(b.Admin)}
 	if b.Address.IsValid() {
 		out.Address = b.Address.String()
 	}

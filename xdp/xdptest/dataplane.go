@@ -101,7 +101,7 @@ func MustPlan(tb testing.TB, prev *lb.State, config lb.Config, hops lb.Hops) *lb
 	if err := config.Validate(Limits); err != nil {
 		tb.Fatal(err)
 	}
-	state, err := lb.Plan(prev, config, hops, Seed, Limits, revision)
+	state, err := lb.Plan(prev, lb.PlanInput{Config: config, Hops: hops, Seed: Seed, Limits: Limits, Revision: revision})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -130,6 +130,63 @@ func (Encap) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{1}
 }
 
+// Admin is what an operator ordered for a backend.
+type Admin int32
+
+const (
+	// Means ADMIN_ENABLED in requests; never in responses.
+	Admin_ADMIN_UNSPECIFIED Admin = 0
+	// Takes part by weight, scale and health.
+	Admin_ADMIN_ENABLED Admin = 1
+	// Takes no new flows; the ones it has go on.
+	Admin_ADMIN_DRAINED Admin = 2
+	// Takes no packets: its flows are lost.
+	Admin_ADMIN_DISABLED Admin = 3
+)
+
+// Enum value maps for Admin.
+var (
+	Admin_name = map[int32]string{
+		0: "ADMIN_UNSPECIFIED",
+		1: "ADMIN_ENABLED",
+		2: "ADMIN_DRAINED",
+		3: "ADMIN_DISABLED",
+	}
+	Admin_value = map[string]int32{
+		"ADMIN_UNSPECIFIED": 0,
+		"ADMIN_ENABLED":     1,
+		"ADMIN_DRAINED":     2,
+		"ADMIN_DISABLED":    3,
+	}
+)
+
+func (x Admin) Enum() *Admin {
+	p := new(Admin)
+	*p = x
+	return p
+}
+
+func (x Admin) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Admin) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_sluice_proto_enumTypes[2].Descriptor()
+}
+
+func (Admin) Type() protoreflect.EnumType {
+	return &file_sluice_v1_sluice_proto_enumTypes[2]
+}
+
+func (x Admin) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Admin.Descriptor instead.
+func (Admin) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{2}
+}
+
 // Kind of a change.
 type Change_Kind int32
 
@@ -167,11 +224,11 @@ func (x Change_Kind) String() string {
 }
 
 func (Change_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_sluice_proto_enumTypes[2].Descriptor()
+	return file_sluice_v1_sluice_proto_enumTypes[3].Descriptor()
 }
 
 func (Change_Kind) Type() protoreflect.EnumType {
-	return &file_sluice_v1_sluice_proto_enumTypes[2]
+	return &file_sluice_v1_sluice_proto_enumTypes[3]
 }
 
 func (x Change_Kind) Number() protoreflect.EnumNumber {
@@ -235,11 +292,11 @@ func (x NextHop_State) String() string {
 }
 
 func (NextHop_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_sluice_proto_enumTypes[3].Descriptor()
+	return file_sluice_v1_sluice_proto_enumTypes[4].Descriptor()
 }
 
 func (NextHop_State) Type() protoreflect.EnumType {
-	return &file_sluice_v1_sluice_proto_enumTypes[3]
+	return &file_sluice_v1_sluice_proto_enumTypes[4]
 }
 
 func (x NextHop_State) Number() protoreflect.EnumNumber {
@@ -466,7 +523,9 @@ type Backend struct {
 	// Nominal share of slots, 0 to 65535; absent means 100.
 	Weight *uint32 `protobuf:"varint,3,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
 	// Factor on the weight, 0 to 100 in steps of 0.001; absent means 1.
-	Scale         *float64 `protobuf:"fixed64,4,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
+	Scale *float64 `protobuf:"fixed64,4,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
+	// What an operator ordered.
+	Admin         Admin `protobuf:"varint,5,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -527,6 +586,13 @@ func (x *Backend) GetScale() float64 {
 		return *x.Scale
 	}
 	return 0
+}
+
+func (x *Backend) GetAdmin() Admin {
+	if x != nil {
+		return x.Admin
+	}
+	return Admin_ADMIN_UNSPECIFIED
 }
 
 // WriteOptions are common to all writes.
@@ -1999,13 +2065,15 @@ func (x *CreateBackendResponse) GetOutcome() *Outcome {
 }
 
 type SetBackendRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Address       *string                `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	Weight        *uint32                `protobuf:"varint,4,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
-	Scale         *float64               `protobuf:"fixed64,5,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
-	Options       *WriteOptions          `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Pool    string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Name    string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Address *string                `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	Weight  *uint32                `protobuf:"varint,4,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	Scale   *float64               `protobuf:"fixed64,5,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
+	Options *WriteOptions          `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"`
+	// ADMIN_UNSPECIFIED keeps it.
+	Admin         Admin `protobuf:"varint,40,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2080,6 +2148,13 @@ func (x *SetBackendRequest) GetOptions() *WriteOptions {
 		return x.Options
 	}
 	return nil
+}
+
+func (x *SetBackendRequest) GetAdmin() Admin {
+	if x != nil {
+		return x.Admin
+	}
+	return Admin_ADMIN_UNSPECIFIED
 }
 
 type SetBackendResponse struct {
@@ -2341,7 +2416,7 @@ type BackendStatus struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Pool    string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	Backend *Backend               `protobuf:"bytes,2,opt,name=backend,proto3" json:"backend,omitempty"`
-	// weight times scale, rounded.
+	// weight times scale, rounded; 0 unless the backend is enabled and up.
 	EffectiveWeight uint32 `protobuf:"varint,3,opt,name=effective_weight,json=effectiveWeight,proto3" json:"effective_weight,omitempty"`
 	// Slots it owns, of those of its pool.
 	Slots     uint32   `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`
@@ -3522,12 +3597,13 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05encap\x18\x02 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\rR\x05slots\x12.\n" +
-	"\bbackends\x18\x04 \x03(\v2\x12.sluice.v1.BackendR\bbackends\"\x84\x01\n" +
+	"\bbackends\x18\x04 \x03(\v2\x12.sluice.v1.BackendR\bbackends\"\xac\x01\n" +
 	"\aBackend\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
 	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x19\n" +
-	"\x05scale\x18\x04 \x01(\x01H\x01R\x05scale\x88\x01\x01B\t\n" +
+	"\x05scale\x18\x04 \x01(\x01H\x01R\x05scale\x88\x01\x01\x12&\n" +
+	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05adminB\t\n" +
 	"\a_weightB\b\n" +
 	"\x06_scale\"T\n" +
 	"\fWriteOptions\x12+\n" +
@@ -3627,14 +3703,15 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x121\n" +
 	"\aoptions\x18\x03 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"E\n" +
 	"\x15CreateBackendResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\xe6\x01\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x8e\x02\n" +
 	"\x11SetBackendRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\aaddress\x18\x03 \x01(\tH\x00R\aaddress\x88\x01\x01\x12\x1b\n" +
 	"\x06weight\x18\x04 \x01(\rH\x01R\x06weight\x88\x01\x01\x12\x19\n" +
 	"\x05scale\x18\x05 \x01(\x01H\x02R\x05scale\x88\x01\x01\x121\n" +
-	"\aoptions\x18\x06 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptionsB\n" +
+	"\aoptions\x18\x06 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\x12&\n" +
+	"\x05admin\x18( \x01(\x0e2\x10.sluice.v1.AdminR\x05adminB\n" +
 	"\n" +
 	"\b_addressB\t\n" +
 	"\a_weightB\b\n" +
@@ -3758,7 +3835,12 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x05Encap\x12\x15\n" +
 	"\x11ENCAP_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
-	"ENCAP_IPIP\x10\x012\x98\n" +
+	"ENCAP_IPIP\x10\x01*X\n" +
+	"\x05Admin\x12\x15\n" +
+	"\x11ADMIN_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rADMIN_ENABLED\x10\x01\x12\x11\n" +
+	"\rADMIN_DRAINED\x10\x02\x12\x12\n" +
+	"\x0eADMIN_DISABLED\x10\x032\x98\n" +
 	"\n" +
 	"\x06Sluice\x12:\n" +
 	"\x05Apply\x12\x17.sluice.v1.ApplyRequest\x1a\x18.sluice.v1.ApplyResponse\x12=\n" +
@@ -3795,168 +3877,171 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_sluice_proto_rawDescData
 }
 
-var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
-	(Change_Kind)(0),              // 2: sluice.v1.Change.Kind
-	(NextHop_State)(0),            // 3: sluice.v1.NextHop.State
-	(*Config)(nil),                // 4: sluice.v1.Config
-	(*Vip)(nil),                   // 5: sluice.v1.Vip
-	(*Pool)(nil),                  // 6: sluice.v1.Pool
-	(*Backend)(nil),               // 7: sluice.v1.Backend
-	(*WriteOptions)(nil),          // 8: sluice.v1.WriteOptions
-	(*Outcome)(nil),               // 9: sluice.v1.Outcome
-	(*Change)(nil),                // 10: sluice.v1.Change
-	(*ApplyRequest)(nil),          // 11: sluice.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 12: sluice.v1.ApplyResponse
-	(*ExportRequest)(nil),         // 13: sluice.v1.ExportRequest
-	(*ExportResponse)(nil),        // 14: sluice.v1.ExportResponse
-	(*CreateVipRequest)(nil),      // 15: sluice.v1.CreateVipRequest
-	(*CreateVipResponse)(nil),     // 16: sluice.v1.CreateVipResponse
-	(*SetVipRequest)(nil),         // 17: sluice.v1.SetVipRequest
-	(*SetVipResponse)(nil),        // 18: sluice.v1.SetVipResponse
-	(*DeleteVipRequest)(nil),      // 19: sluice.v1.DeleteVipRequest
-	(*DeleteVipResponse)(nil),     // 20: sluice.v1.DeleteVipResponse
-	(*ListVipsRequest)(nil),       // 21: sluice.v1.ListVipsRequest
-	(*ListVipsResponse)(nil),      // 22: sluice.v1.ListVipsResponse
-	(*VipStatus)(nil),             // 23: sluice.v1.VipStatus
-	(*CreatePoolRequest)(nil),     // 24: sluice.v1.CreatePoolRequest
-	(*CreatePoolResponse)(nil),    // 25: sluice.v1.CreatePoolResponse
-	(*SetPoolRequest)(nil),        // 26: sluice.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),       // 27: sluice.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),     // 28: sluice.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),    // 29: sluice.v1.DeletePoolResponse
-	(*ListPoolsRequest)(nil),      // 30: sluice.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),     // 31: sluice.v1.ListPoolsResponse
-	(*PoolStatus)(nil),            // 32: sluice.v1.PoolStatus
-	(*CreateBackendRequest)(nil),  // 33: sluice.v1.CreateBackendRequest
-	(*CreateBackendResponse)(nil), // 34: sluice.v1.CreateBackendResponse
-	(*SetBackendRequest)(nil),     // 35: sluice.v1.SetBackendRequest
-	(*SetBackendResponse)(nil),    // 36: sluice.v1.SetBackendResponse
-	(*DeleteBackendRequest)(nil),  // 37: sluice.v1.DeleteBackendRequest
-	(*DeleteBackendResponse)(nil), // 38: sluice.v1.DeleteBackendResponse
-	(*ListBackendsRequest)(nil),   // 39: sluice.v1.ListBackendsRequest
-	(*ListBackendsResponse)(nil),  // 40: sluice.v1.ListBackendsResponse
-	(*BackendStatus)(nil),         // 41: sluice.v1.BackendStatus
-	(*NextHop)(nil),               // 42: sluice.v1.NextHop
-	(*SetWeightRequest)(nil),      // 43: sluice.v1.SetWeightRequest
-	(*SetWeightResponse)(nil),     // 44: sluice.v1.SetWeightResponse
-	(*ListSlotsRequest)(nil),      // 45: sluice.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),     // 46: sluice.v1.ListSlotsResponse
-	(*Counter)(nil),               // 47: sluice.v1.Counter
-	(*GetStatsRequest)(nil),       // 48: sluice.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 49: sluice.v1.GetStatsResponse
-	(*VerdictStat)(nil),           // 50: sluice.v1.VerdictStat
-	(*VipStat)(nil),               // 51: sluice.v1.VipStat
-	(*BackendStat)(nil),           // 52: sluice.v1.BackendStat
-	(*GetStatusRequest)(nil),      // 53: sluice.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 54: sluice.v1.GetStatusResponse
-	(*Interface)(nil),             // 55: sluice.v1.Interface
-	(*Limit)(nil),                 // 56: sluice.v1.Limit
-	(*TableDigest)(nil),           // 57: sluice.v1.TableDigest
-	(*timestamppb.Timestamp)(nil), // 58: google.protobuf.Timestamp
+	(Admin)(0),                    // 2: sluice.v1.Admin
+	(Change_Kind)(0),              // 3: sluice.v1.Change.Kind
+	(NextHop_State)(0),            // 4: sluice.v1.NextHop.State
+	(*Config)(nil),                // 5: sluice.v1.Config
+	(*Vip)(nil),                   // 6: sluice.v1.Vip
+	(*Pool)(nil),                  // 7: sluice.v1.Pool
+	(*Backend)(nil),               // 8: sluice.v1.Backend
+	(*WriteOptions)(nil),          // 9: sluice.v1.WriteOptions
+	(*Outcome)(nil),               // 10: sluice.v1.Outcome
+	(*Change)(nil),                // 11: sluice.v1.Change
+	(*ApplyRequest)(nil),          // 12: sluice.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 13: sluice.v1.ApplyResponse
+	(*ExportRequest)(nil),         // 14: sluice.v1.ExportRequest
+	(*ExportResponse)(nil),        // 15: sluice.v1.ExportResponse
+	(*CreateVipRequest)(nil),      // 16: sluice.v1.CreateVipRequest
+	(*CreateVipResponse)(nil),     // 17: sluice.v1.CreateVipResponse
+	(*SetVipRequest)(nil),         // 18: sluice.v1.SetVipRequest
+	(*SetVipResponse)(nil),        // 19: sluice.v1.SetVipResponse
+	(*DeleteVipRequest)(nil),      // 20: sluice.v1.DeleteVipRequest
+	(*DeleteVipResponse)(nil),     // 21: sluice.v1.DeleteVipResponse
+	(*ListVipsRequest)(nil),       // 22: sluice.v1.ListVipsRequest
+	(*ListVipsResponse)(nil),      // 23: sluice.v1.ListVipsResponse
+	(*VipStatus)(nil),             // 24: sluice.v1.VipStatus
+	(*CreatePoolRequest)(nil),     // 25: sluice.v1.CreatePoolRequest
+	(*CreatePoolResponse)(nil),    // 26: sluice.v1.CreatePoolResponse
+	(*SetPoolRequest)(nil),        // 27: sluice.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),       // 28: sluice.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),     // 29: sluice.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),    // 30: sluice.v1.DeletePoolResponse
+	(*ListPoolsRequest)(nil),      // 31: sluice.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),     // 32: sluice.v1.ListPoolsResponse
+	(*PoolStatus)(nil),            // 33: sluice.v1.PoolStatus
+	(*CreateBackendRequest)(nil),  // 34: sluice.v1.CreateBackendRequest
+	(*CreateBackendResponse)(nil), // 35: sluice.v1.CreateBackendResponse
+	(*SetBackendRequest)(nil),     // 36: sluice.v1.SetBackendRequest
+	(*SetBackendResponse)(nil),    // 37: sluice.v1.SetBackendResponse
+	(*DeleteBackendRequest)(nil),  // 38: sluice.v1.DeleteBackendRequest
+	(*DeleteBackendResponse)(nil), // 39: sluice.v1.DeleteBackendResponse
+	(*ListBackendsRequest)(nil),   // 40: sluice.v1.ListBackendsRequest
+	(*ListBackendsResponse)(nil),  // 41: sluice.v1.ListBackendsResponse
+	(*BackendStatus)(nil),         // 42: sluice.v1.BackendStatus
+	(*NextHop)(nil),               // 43: sluice.v1.NextHop
+	(*SetWeightRequest)(nil),      // 44: sluice.v1.SetWeightRequest
+	(*SetWeightResponse)(nil),     // 45: sluice.v1.SetWeightResponse
+	(*ListSlotsRequest)(nil),      // 46: sluice.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),     // 47: sluice.v1.ListSlotsResponse
+	(*Counter)(nil),               // 48: sluice.v1.Counter
+	(*GetStatsRequest)(nil),       // 49: sluice.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 50: sluice.v1.GetStatsResponse
+	(*VerdictStat)(nil),           // 51: sluice.v1.VerdictStat
+	(*VipStat)(nil),               // 52: sluice.v1.VipStat
+	(*BackendStat)(nil),           // 53: sluice.v1.BackendStat
+	(*GetStatusRequest)(nil),      // 54: sluice.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 55: sluice.v1.GetStatusResponse
+	(*Interface)(nil),             // 56: sluice.v1.Interface
+	(*Limit)(nil),                 // 57: sluice.v1.Limit
+	(*TableDigest)(nil),           // 58: sluice.v1.TableDigest
+	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
-	6,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
-	5,  // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
+	7,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
+	6,  // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
 	0,  // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,  // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
-	7,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	10, // 5: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
-	2,  // 6: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
-	4,  // 7: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
-	8,  // 8: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 9: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
-	4,  // 10: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
-	5,  // 11: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
-	8,  // 12: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 13: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
-	0,  // 14: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
-	8,  // 15: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 16: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
-	8,  // 17: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 18: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
-	23, // 19: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	5,  // 20: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	47, // 21: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
-	6,  // 22: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
-	8,  // 23: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 24: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	1,  // 25: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
-	8,  // 26: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 27: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
-	8,  // 28: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 29: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	32, // 30: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	6,  // 31: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
-	7,  // 32: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
-	8,  // 33: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 34: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	8,  // 35: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 36: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	8,  // 37: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 38: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	41, // 39: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	7,  // 40: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	42, // 41: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	47, // 42: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
-	3,  // 43: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	58, // 44: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	8,  // 45: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	9,  // 46: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	58, // 47: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	50, // 48: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	51, // 49: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	52, // 50: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	47, // 51: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	47, // 52: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	58, // 53: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	55, // 54: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	56, // 55: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	57, // 56: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	11, // 57: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	13, // 58: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	15, // 59: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	17, // 60: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	19, // 61: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	21, // 62: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	24, // 63: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	26, // 64: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	28, // 65: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	30, // 66: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	33, // 67: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	35, // 68: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	37, // 69: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	39, // 70: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	43, // 71: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	45, // 72: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	48, // 73: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	53, // 74: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	12, // 75: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	14, // 76: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	16, // 77: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	18, // 78: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	20, // 79: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	22, // 80: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	25, // 81: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	27, // 82: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	29, // 83: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	31, // 84: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	34, // 85: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	36, // 86: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	38, // 87: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	40, // 88: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	44, // 89: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	46, // 90: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	49, // 91: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	54, // 92: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	75, // [75:93] is the sub-list for method output_type
-	57, // [57:75] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	8,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
+	2,  // 5: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
+	11, // 6: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
+	3,  // 7: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
+	5,  // 8: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
+	9,  // 9: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 10: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
+	5,  // 11: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
+	6,  // 12: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
+	9,  // 13: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 14: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
+	0,  // 15: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
+	9,  // 16: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 17: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
+	9,  // 18: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 19: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
+	24, // 20: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	6,  // 21: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
+	48, // 22: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	7,  // 23: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
+	9,  // 24: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 25: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	1,  // 26: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
+	9,  // 27: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 28: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
+	9,  // 29: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 30: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	33, // 31: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	7,  // 32: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
+	8,  // 33: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
+	9,  // 34: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 35: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	9,  // 36: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	2,  // 37: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
+	10, // 38: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	9,  // 39: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 40: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	42, // 41: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	8,  // 42: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
+	43, // 43: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	48, // 44: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	4,  // 45: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	59, // 46: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	9,  // 47: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	10, // 48: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	59, // 49: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	51, // 50: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	52, // 51: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	53, // 52: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	48, // 53: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	48, // 54: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	59, // 55: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	56, // 56: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	57, // 57: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	58, // 58: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	12, // 59: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	14, // 60: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	16, // 61: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	18, // 62: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	20, // 63: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	22, // 64: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	25, // 65: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	27, // 66: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	29, // 67: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	31, // 68: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	34, // 69: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	36, // 70: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	38, // 71: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	40, // 72: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	44, // 73: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	46, // 74: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	49, // 75: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	54, // 76: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	13, // 77: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	15, // 78: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	17, // 79: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	19, // 80: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	21, // 81: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	23, // 82: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	26, // 83: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	28, // 84: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	30, // 85: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	32, // 86: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	35, // 87: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	37, // 88: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	39, // 89: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	41, // 90: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	45, // 91: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	47, // 92: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	50, // 93: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	55, // 94: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	77, // [77:95] is the sub-list for method output_type
+	59, // [59:77] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -3973,7 +4058,7 @@ func file_sluice_v1_sluice_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
