@@ -27,7 +27,7 @@ import (
 const (
 	envDir    = "SLUICE_TEST_DIR"
 	envPins   = "SLUICE_TEST_PINS"
-	envWanted = "SLUICE_TEST_BACKENDS" // apply so many; empty: only look
+	envWanted = "SLUICE_TEST_BACKENDS" // apply as many as it is long; empty: only look
 	envStep   = "SLUICE_TEST_STEP"     // and die there
 )
 
@@ -133,37 +133,43 @@ func mustEnter(t *testing.T) {
 }
 
 func TestKillAtEveryStepOverTheKernel(t *testing.T) {
-	mustEnter(t)
+	const before, after = "revision 1 with 2 backends", "revision 2 with 3 backends"
+	for _, row := range []struct{ step, want string }{
+		{"begin", before}, {"pending", before}, {"published", after}, {"committed", after},
+	} {
+		t.Run(row.step, func(t *testing.T) {
+			mustEnter(t)
+			n := crashNode{dir: t.TempDir(), pins: fmt.Sprintf("/sys/fs/bpf/sluice-crash-%d-%s", os.Getpid(), row.step)}
+			t.Cleanup(func() {
+				if err := detachXDP(n.pins); err != nil {
+					t.Error(err)
+				}
+			})
+			if out, _ := n.start(t, 2, ""); out != before {
+				t.Fatalf("first start: %s", out)
+			}
+			out, state := n.start(t, 3, row.step)
+			if status, ok := state.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+				t.Errorf("ended with %s, want SIGKILL: %s", state, out)
+			}
+			if out, _ := n.start(t, 0, ""); out != row.want {
+				t.Errorf("after the kill %q, want %q", out, row.want)
+			}
+		})
+	}
+}
+
+type crashNode struct{ dir, pins string }
+
+// start runs a child that applies so many backends and dies at a step, from this thread and hence in its namespace.
+func (n crashNode) start(t *testing.T, backends int, step string) (string, *os.ProcessState) {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, step := range []string{"begin", "pending", "published", "committed"} {
-		dir, pins := t.TempDir(), fmt.Sprintf("/sys/fs/bpf/sluice-crash-%d-%d", os.Getpid(), i)
-		t.Cleanup(func() {
-			if err := detachXDP(pins); err != nil {
-				t.Error(err)
-			}
-		})
-		start := func(backends int, step string) (string, *os.ProcessState) {
-			cmd := exec.Command(exe) // from this thread, hence in its namespace
-			cmd.Env = append(os.Environ(), envDir+"="+dir, envPins+"="+pins, envWanted+"="+strings.Repeat("x", backends), envStep+"="+step)
-			out, _ := cmd.CombinedOutput()
-			return strings.TrimSpace(string(out)), cmd.ProcessState
-		}
-		if out, _ := start(2, ""); out != "revision 1 with 2 backends" {
-			t.Fatalf("%s: first start: %s", step, out)
-		}
-		out, state := start(3, step)
-		if status, ok := state.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-			t.Errorf("%s: ended with %s, want SIGKILL: %s", step, state, out)
-		}
-		want := "revision 1 with 2 backends"
-		if step == "published" || step == "committed" {
-			want = "revision 2 with 3 backends"
-		}
-		if out, _ := start(0, ""); out != want {
-			t.Errorf("%s: after the kill %q, want %q", step, out, want)
-		}
-	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), envDir+"="+n.dir, envPins+"="+n.pins, envWanted+"="+strings.Repeat("x", backends), envStep+"="+step)
+	out, _ := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), cmd.ProcessState
 }
