@@ -172,7 +172,7 @@ func (a *agent) attachTo(h hook, name string) error {
 	if err := a.attachPrograms(h, index); err != nil {
 		return err
 	}
-	return a.leaveHook(otherHook(h, a.o.BPFFSDir), name)
+	return a.leaveHook(otherHook(h, a.o.BPFFSDir), index)
 }
 
 func (a *agent) attachPrograms(h hook, index int) error {
@@ -200,21 +200,14 @@ func (a *agent) program(d direction) (*ebpf.Program, bool) {
 	return a.objects.SluiceIngress, true
 }
 
-// leaveHook takes the agent's programs off a hook of an interface, and the hook itself if an agent had made it.
-func (a *agent) leaveHook(h hook, name string) error {
-	at := a.state.attachment(name)
+// leaveHook takes the agent's programs off a hook of an interface. A clsact qdisc stays until Detach: the kernel stops
+// the interface's transmit queues for a moment when it takes a qdisc away.
+func (a *agent) leaveHook(h hook, index int) error {
+	var errs []error
 	for _, d := range directions {
-		if err := h.detach(at.Index, d); err != nil {
-			return err
-		}
+		errs = append(errs, h.detach(index, d))
 	}
-	if _, ok := h.(clsact); ok && at.QdiscAdded {
-		if err := h.destroy(at.Index); err != nil {
-			return err
-		}
-		at.QdiscAdded = false
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // forget drops what belonged to an interface that is gone: its pins and the originals of its sysctls.

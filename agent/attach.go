@@ -23,10 +23,9 @@ func (d direction) String() string { return [...]string{"ingress", "egress"}[d] 
 type hook interface {
 	// name is "tcx" or "clsact".
 	name() string
-	// missing says that the interface must first be given what the hook needs, and create gives it; destroy takes it back.
+	// missing says that the interface must first be given what the hook needs, and create gives it.
 	missing(ifindex int) (bool, error)
 	create(ifindex int) error
-	destroy(ifindex int) error
 	// attach puts prog on the interface; one of an earlier agent is replaced, without a packet in between that meets none.
 	attach(ifindex int, d direction, prog *ebpf.Program) error
 	// attached says whether a program of the agent is there.

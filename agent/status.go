@@ -75,7 +75,8 @@ func ReadStatus(stateDir string) (*Status, error) {
 	if !s.exists() {
 		return nil, fmt.Errorf("reading status: no agent has set anything up here (state directory %q)", stateDir)
 	}
-	st := &Status{PID: runningPID(stateDir), Version: s.Version, From: s.From, MSSClamp: s.MSSClamp}
+	// Empty lists print as [] and not as null.
+	st := &Status{Sysctls: []SysctlStatus{}, Refused: []RefusedSource{}, PID: runningPID(stateDir), Version: s.Version, From: s.From, MSSClamp: s.MSSClamp}
 	return st, errors.Join(st.readHost(s), st.readInterfaces(s), st.readMaps(s.BPFFSDir))
 }
 

@@ -21,7 +21,6 @@ func (tcx) name() string { return AttachTCX.String() }
 // Every interface has the hook.
 func (tcx) missing(int) (bool, error) { return false, nil }
 func (tcx) create(int) error          { return nil }
-func (tcx) destroy(int) error         { return nil }
 
 // pin is named by index, not by name: bpffs refuses dots, and an index is not used twice.
 func (t tcx) pin(ifindex int, d direction) string {

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -36,8 +37,10 @@ func TestFormatsReadAlike(t *testing.T) {
 	}
 	var zipped, ng, raw bytes.Buffer
 	z := gzip.NewWriter(&zipped)
-	z.Write(data)
-	z.Close()
+	_, err = z.Write(data)
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
 	ngWriter, err := pcapgo.NewNgWriter(&ng, layers.LinkTypeEthernet)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +59,9 @@ func TestFormatsReadAlike(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ngWriter.Flush()
+	if err := ngWriter.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string][]byte{"c.pcap.gz": zipped.Bytes(), "c.pcapng": ng.Bytes(), "c.raw.pcap": raw.Bytes()} {
 		got := mustRead(t, mustWrite(t, name, content))
 		if len(got.packets) != len(want.packets) {
@@ -151,11 +156,12 @@ func recompute(t *testing.T, frame []byte, h header) []byte {
 	packet := gopacket.NewPacket(out, layers.LinkTypeEthernet, gopacket.Default)
 	var parts []gopacket.SerializableLayer
 	for _, layer := range packet.Layers() {
-		switch l := layer.(type) {
-		case *layers.TCP:
-			l.SetNetworkLayerForChecksum(packet.NetworkLayer())
-		case *layers.UDP:
-			l.SetNetworkLayerForChecksum(packet.NetworkLayer())
+		if l, ok := layer.(interface {
+			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+		}); ok {
+			if err := l.SetNetworkLayerForChecksum(packet.NetworkLayer()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		part, ok := layer.(gopacket.SerializableLayer)
 		if !ok || layer.LayerType() == gopacket.LayerTypePayload {

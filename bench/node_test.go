@@ -2,6 +2,8 @@ package bench
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"math"
 	"net/netip"
 	"os"
@@ -173,7 +175,7 @@ func TestShareFollowsWeight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Replay(n.Target(), s, Options{Rounds: MinRounds, Repeat: uint32(2 * s.Len()), CPU: -1})
+		r, err := Replay(t.Context(), n.Target(), s, Options{Rounds: MinRounds, Repeat: uint32(2 * s.Len()), CPU: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +198,7 @@ func TestReplayCountsEveryFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Replay(n.Target(), s, Options{Rounds: MinRounds, Repeat: MinRepeat, CPU: -1})
+	r, err := Replay(t.Context(), n.Target(), s, Options{Rounds: MinRounds, Repeat: MinRepeat, CPU: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,8 +211,22 @@ func TestReplayCountsEveryFrame(t *testing.T) {
 	}
 	broken := n.Target()
 	broken.Counters = func() (lb.Counters, error) { return lb.Counters{}, nil }
-	if _, err := Replay(broken, s, Options{Rounds: MinRounds, Repeat: MinRepeat, CPU: -1}); err == nil {
+	if _, err := Replay(t.Context(), broken, s, Options{Rounds: MinRounds, Repeat: MinRepeat, CPU: -1}); err == nil {
 		t.Error("a replay whose frames are not counted must fail")
+	}
+}
+
+func TestReplayStopsWhenAsked(t *testing.T) {
+	n := mustOpen(t, mustConfig(t, Shape{VIPs: 1, Pools: 1, Backends: 1}, Kind{IPv4, lb.TCP}))
+	s := mustGenerate(t, FlowOptions{Flows: 1, Sizes: []int{128}, Family: IPv4, Protocol: lb.TCP})
+	ctx, cancel := context.WithCancel(t.Context())
+	target := n.Target()
+	target.Counters = func() (lb.Counters, error) { // read before the first round
+		cancel()
+		return lb.Counters{}, nil
+	}
+	if _, err := Replay(ctx, target, s, Options{CPU: -1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }
 

@@ -1,11 +1,14 @@
 package bench
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-lb/sluice/lb"
 )
@@ -26,6 +29,9 @@ func needRoot(t testing.TB) {
 func mustProgram(t testing.TB, form Form, instructions asm.Instructions) *ebpf.Program {
 	t.Helper()
 	needRoot(t)
+	if err := rlimit.RemoveMemlock(); err != nil {
+		t.Fatal(err)
+	}
 	spec := &ebpf.ProgramSpec{Name: "stand_in", Type: ebpf.XDP, Instructions: instructions, License: "Dual BSD/GPL"}
 	form.shape(map[string]*ebpf.ProgramSpec{"": spec})
 	p, err := ebpf.NewProgram(spec)
@@ -34,6 +40,21 @@ func mustProgram(t testing.TB, form Form, instructions asm.Instructions) *ebpf.P
 	}
 	t.Cleanup(func() { p.Close() })
 	return p
+}
+
+// kernelBefore compares the running kernel's version.
+func kernelBefore(t testing.TB, major, minor int) bool {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	var gotMajor, gotMinor int
+	release := unix.ByteSliceToString(name.Release[:])
+	if _, err := fmt.Sscanf(release, "%d.%d", &gotMajor, &gotMinor); err != nil {
+		t.Fatalf("kernel release %q: %v", release, err)
+	}
+	return gotMajor < major || gotMajor == major && gotMinor < minor
 }
 
 // returning does nothing but return the action.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -42,31 +43,37 @@ const (
 	DefaultRepeat = 1 << 20
 )
 
-func (o Options) withDefaults(s *Stream) (Options, error) {
+// Validate refuses options that give no trustworthy figure.
+func (o Options) Validate() error {
+	switch {
+	case o.Rounds != 0 && o.Rounds < MinRounds:
+		return fmt.Errorf("rounds %d: must be at least %d", o.Rounds, MinRounds)
+	case o.Repeat != 0 && o.Repeat < MinRepeat:
+		return fmt.Errorf("repeat %d: must be at least %d", o.Repeat, MinRepeat)
+	}
+	return nil
+}
+
+func (o Options) withDefaults(s *Stream) Options {
 	if o.Rounds == 0 {
 		o.Rounds = DefaultRounds
 	}
 	if o.Repeat == 0 {
 		o.Repeat = uint32(max(s.Len(), DefaultRepeat))
 	}
-	switch {
-	case o.Rounds < MinRounds:
-		return o, fmt.Errorf("rounds %d: must be at least %d", o.Rounds, MinRounds)
-	case o.Repeat < MinRepeat:
-		return o, fmt.Errorf("repeat %d: must be at least %d", o.Repeat, MinRepeat)
-	case s.Len() == 0:
-		return o, fmt.Errorf("no frames in %s", s.Name)
-	}
-	return o, nil
+	return o
 }
 
 // Replay shows the stream to the target, to the floor program and to an empty one, in turn, and reports time and
-// verdicts. It needs root.
-func Replay(t Target, s *Stream, o Options) (report *Report, err error) {
-	o, err = o.withDefaults(s)
-	if err != nil {
+// verdicts. It needs root. When ctx is done it stops after the round of one program that is under way.
+func Replay(ctx context.Context, t Target, s *Stream, o Options) (report *Report, err error) {
+	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
+	if s.Len() == 0 {
+		return nil, fmt.Errorf("replay: no frames in %s", s.Name)
+	}
+	o = o.withDefaults(s)
 	cpu, unpin, err := pin(o.CPU)
 	if err != nil {
 		return nil, err
@@ -89,7 +96,7 @@ func Replay(t Target, s *Stream, o Options) (report *Report, err error) {
 
 	report = newReport(t, s, o, cpu, form)
 	m := &measurement{target: t, options: o, replayer: replayer, floors: floors}
-	return report, m.into(report)
+	return report, m.into(ctx, report)
 }
 
 // measurement is one replay under way.
@@ -101,7 +108,7 @@ type measurement struct {
 	handled  handling // while the target ran
 }
 
-func (m *measurement) into(report *Report) error {
+func (m *measurement) into(ctx context.Context, report *Report) error {
 	before, err := m.counters()
 	if err != nil {
 		return err
@@ -111,6 +118,9 @@ func (m *measurement) into(report *Report) error {
 	for round := 0; round <= m.options.Rounds; round++ {
 		var ns [3]uint32
 		for i, p := range []*ebpf.Program{m.floors.Empty, m.floors.Encap, m.target.Program} {
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("replay %s: %w", m.replayer.stream.Name, err)
+			}
 			if ns[i], err = m.time(p); err != nil {
 				return err
 			}

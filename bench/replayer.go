@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-lb/sluice/lb"
@@ -72,6 +73,10 @@ func fit(program *ebpf.Program) (Form, error) {
 }
 
 func newReplayer(s *Stream, form Form) (*replayer, error) {
+	// Before 5.11 maps count against RLIMIT_MEMLOCK.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise memlock: %w (needs root or CAP_SYS_RESOURCE)", err)
+	}
 	spec, err := loadReplay()
 	if err != nil {
 		return nil, err
@@ -156,7 +161,9 @@ func (r *replayer) time(repeat uint32) (ns uint32, h handling, err error) {
 func (r *replayer) show(place int, repeat uint32, buffer []byte) (action lb.Action, out []byte, h handling, err error) {
 	h, err = r.from(place, func(first []byte, rewind func() error) error {
 		var interrupted error
-		o := &ebpf.RunOptions{Data: first, DataOut: buffer, Repeat: repeat, Reset: func() { interrupted = errors.Join(interrupted, rewind()) }}
+		o := &ebpf.RunOptions{Data: first, DataOut: buffer, Repeat: repeat}
+		//nolint:staticcheck // Deprecated, but nothing else tells that the kernel starts over.
+		o.Reset = func() { interrupted = errors.Join(interrupted, rewind()) }
 		returned, err := r.program().Run(o)
 		action, out = lb.Action(returned), o.DataOut
 		return errors.Join(err, interrupted)

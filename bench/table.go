@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// backendsShown is the size up to which a table lists a pool's backends one by one; JSON has all of them.
-const backendsShown = 16
+// listed is how many pools, and how many backends of a pool, a table lists; JSON has all of them.
+const listed = 16
 
 // WriteTable prints the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
@@ -27,7 +27,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 func columns(b *strings.Builder, write func(w io.Writer)) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	write(w)
-	w.Flush() // writing to memory does not fail
+	_ = w.Flush() // writing to memory does not fail
 }
 
 func (r *Report) writeCircumstances(b *strings.Builder) {
@@ -83,12 +83,15 @@ func (r *Report) writePools(b *strings.Builder) {
 	b.WriteString("\n")
 	columns(b, func(w io.Writer) {
 		fmt.Fprint(w, "pool\tbackends\tpackets\tmax/avg\n")
-		for _, p := range r.Pools {
+		for _, p := range r.Pools[:min(len(r.Pools), listed)] {
 			fmt.Fprintf(w, "%s\t%d\t%d\t%.3f\n", p.Pool, len(p.Backends), p.Packets, p.MaxOverAverage)
 		}
 	})
+	if more := len(r.Pools) - listed; more > 0 {
+		fmt.Fprintf(b, "(and %d more pools; -o json lists them)\n", more)
+	}
 	for _, p := range r.Pools {
-		if len(p.Backends) > backendsShown || len(r.Pools) > backendsShown {
+		if len(p.Backends) > listed || len(r.Pools) > listed {
 			continue
 		}
 		b.WriteString("\n")

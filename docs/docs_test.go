@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sort"
 	"strings"
 	"testing"
 
 	"github.com/sluice-lb/sluice/document"
 	"github.com/sluice-lb/sluice/lb"
+	"github.com/sluice-lb/sluice/xdp"
 )
 
 // pages returns the text of every page by path.
@@ -70,6 +72,26 @@ func TestLinksLeadToFiles(t *testing.T) {
 	}
 }
 
+func vips(l *lb.Limits) *uint32     { return &l.VIPs }
+func backends(l *lb.Limits) *uint32 { return &l.Backends }
+func slots(l *lb.Limits) *uint32    { return &l.Slots }
+
+// largest is the largest value of one limit that is accepted.
+func largest(t *testing.T, field func(*lb.Limits) *uint32) uint32 {
+	t.Helper()
+	const step = lb.MinSlots // all that the slots' limit may be a multiple of
+	accepted := func(n uint32) bool {
+		l := lb.DefaultLimits
+		*field(&l) = n
+		return l.Validate() == nil
+	}
+	n := uint32(sort.Search(1<<32/step-1, func(i int) bool { return !accepted(uint32(i+1) * step) })) * step
+	for accepted(n + 1) {
+		n++
+	}
+	return n
+}
+
 // The reference gives ranges and defaults as numbers; the constants are the truth.
 func TestConfigurationHasTheConstants(t *testing.T) {
 	text := pages(t)["configuration.md"]
@@ -81,6 +103,13 @@ func TestConfigurationHasTheConstants(t *testing.T) {
 		fmt.Sprintf("Fewer than %d slots per backend", lb.SlotsPerBackend),
 		fmt.Sprintf("share of slots, 0 to %d | %d |", lb.MaxWeight, lb.DefaultWeight),
 		fmt.Sprintf("factor on the weight, 0 to %d with at most three decimals | 1 |", lb.MaxScale/lb.ScaleOne),
+		fmt.Sprintf("`limits.vips` | | VIPs, 1 to %d; see below | %d |", largest(t, vips), lb.DefaultLimits.VIPs),
+		fmt.Sprintf("`limits.backends` | | backends over all pools, 1 to %d | %d |", largest(t, backends), lb.DefaultLimits.Backends),
+		fmt.Sprintf("`limits.slots` | | slots over all pools, a multiple of %d up to %d | %d |",
+			lb.MinSlots, largest(t, slots), lb.DefaultLimits.Slots),
+		fmt.Sprintf("limits: {vips: %d, backends: %d, slots: %d}",
+			lb.DefaultLimits.VIPs, lb.DefaultLimits.Backends, lb.DefaultLimits.Slots),
+		fmt.Sprintf("names of 1 to %d interfaces", xdp.MaxInterfaces),
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("configuration.md does not say %q", want)

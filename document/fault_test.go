@@ -17,6 +17,7 @@ var faults = []struct {
 }{
 	{"empty-file", "", `f:1:1: document is empty (write at least "version: 1")`},
 	{"only-comments", "# nothing\n", `f:1:1: document is empty (write at least "version: 1")`},
+	{"only-a-start", "---", `f:1:1: document is empty (write at least "version: 1")`},
 	{"not-an-object", "- a\n", `f:1:1: must be an object, not a list`},
 	{"just-text", "hello\n", `f:1:1: must be an object, not text`},
 	{"no-version", "pools: []\n", `f:1:1: version: required (write "version: 1")`},

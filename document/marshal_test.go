@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -247,8 +248,8 @@ func FuzzParse(f *testing.F) {
 // mustExplain checks that each fault has a place inside the text, and that they are in order.
 func mustExplain(t *testing.T, text []byte, err error) {
 	t.Helper()
-	found, ok := err.(document.Errors)
-	if !ok || len(found) == 0 {
+	var found document.Errors
+	if !errors.As(err, &found) || len(found) == 0 {
 		t.Fatalf("got %T %v, want document.Errors", err, err)
 	}
 	lines := 1

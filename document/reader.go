@@ -168,6 +168,7 @@ func kind(n *yaml.Node) string {
 		return "a list"
 	case yaml.AliasNode:
 		return "an alias"
+	case yaml.ScalarNode, yaml.DocumentNode: // a document never stands inside one
 	}
 	switch n.Tag {
 	case "!!null":

@@ -2,6 +2,7 @@ package document
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -29,15 +30,17 @@ func syntax(file string, data []byte) (*yaml.Node, *Error) {
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var first, second yaml.Node
-	if err := decoder.Decode(&first); err == io.EOF {
-		return fail(Position{1, 1}, "document is empty (write at least \"version: %d\")", Version)
-	} else if err != nil {
+	err := decoder.Decode(&first)
+	if err != nil && !errors.Is(err, io.EOF) {
 		at, problem := explain(data, err)
 		return fail(at, "%s", problem)
 	}
+	if err != nil || isNull(first.Content[0]) { // "---" alone is a document that holds nothing
+		return fail(Position{1, 1}, "document is empty (write at least \"version: %d\")", Version)
+	}
 	if err := decoder.Decode(&second); err == nil {
 		return fail(Position{second.Line, second.Column}, "second document in the file (keep one, or apply them apart)")
-	} else if err != io.EOF {
+	} else if !errors.Is(err, io.EOF) {
 		at, problem := explain(data, err)
 		return fail(at, "%s", problem)
 	}

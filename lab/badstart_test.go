@@ -3,6 +3,7 @@ package lab
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,14 +78,20 @@ func xdpProgram(t *testing.T, topology *Topology) uint32 {
 
 // TestTooLargeMTU has frames that do not fit one page, which native XDP needs.
 func TestTooLargeMTU(t *testing.T) {
+	const mtu = 9000
 	topology := raiseBare(t, 0)
-	link, err := topology.LB.rtnl.LinkByName(Iface)
-	if err != nil {
+	// The link's other end must not run XDP, or the kernel refuses the MTU.
+	if err := topology.Router.attachXDP("lb0", -1); err != nil {
 		t.Fatal(err)
 	}
-	const mtu = 9000
-	if err := topology.LB.rtnl.LinkSetMTU(link, mtu); err != nil {
-		t.Fatal(err)
+	for ns, iface := range map[*Namespace]string{topology.Router: "lb0", topology.LB: Iface} {
+		link, err := ns.rtnl.LinkByName(iface)
+		if err == nil {
+			err = ns.rtnl.LinkSetMTU(link, mtu)
+		}
+		if err != nil {
+			t.Fatalf("setting the MTU of %s: %v", iface, err)
+		}
 	}
 	refused(t, topology, "lbd", topology.LBDArgs(), Iface, strconv.Itoa(mtu), "MTU")
 }
@@ -137,29 +144,34 @@ func TestCorruptStore(t *testing.T) {
 func TestNobody(t *testing.T) {
 	topology := raiseBare(t, 1)
 	const nobody = 65534
-	home := filepath.Join(topology.Dir(), "nobody")
-	for _, dir := range []string{home, filepath.Dir(topology.binaries.LBD)} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(filepath.Dir(topology.binaries.LBD), 0o755); err != nil {
+	// Somewhere that nobody may enter and execute from, which a checkout in a home directory or /run may not be.
+	home, err := os.MkdirTemp("", "sluice-nobody-")
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer os.RemoveAll(home)
 	if err := os.Chown(home, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
 	as := []string{"setpriv", "--reuid", strconv.Itoa(nobody), "--regid", strconv.Itoa(nobody), "--clear-groups"}
-	for name, args := range map[string][]string{
-		"lbd": {topology.binaries.LBD, "--interface", Iface, "--api", "unix://" + home + "/lbd.sock",
-			"--state-dir", home + "/lbd", "--bpffs-dir", topology.BPFFSDir("lb")},
-		"lbagent": {topology.binaries.LBAgent, "--interface", Iface, "--vip", VIPV4.String(), "--from", LBV4.String(),
-			"--state-dir", home + "/lbagent", "--bpffs-dir", topology.BPFFSDir("b1")},
+	for binary, flags := range map[string][]string{
+		topology.binaries.LBD:     {"--api", "unix://" + home + "/lbd.sock", "--bpffs-dir", topology.BPFFSDir("lb")},
+		topology.binaries.LBAgent: {"--vip", VIPV4.String(), "--from", LBV4.String(), "--bpffs-dir", topology.BPFFSDir("b1")},
 	} {
+		name := filepath.Base(binary)
 		t.Run(name, func(t *testing.T) {
-			printed := refused(t, topology, name+"-nobody", append(as, args...))
-			if !strings.Contains(printed, "root") && !strings.Contains(printed, "CAP_") {
-				t.Errorf("it does not say which privilege it lacks")
+			data, err := os.ReadFile(binary)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copied := filepath.Join(home, name)
+			if err := os.WriteFile(copied, data, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			args := append(slices.Clone(as), copied, "--interface", Iface, "--state-dir", filepath.Join(home, name+"-state"))
+			printed := refused(t, topology, name+"-nobody", append(args, flags...))
+			if !strings.Contains(printed, "root") || !strings.Contains(printed, "CAP_NET_ADMIN") {
+				t.Errorf("it does not say which privilege it lacks and how to get it")
 			}
 		})
 	}

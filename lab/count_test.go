@@ -9,6 +9,38 @@ import (
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
 
+// TestNoWeightIsCounted takes the weight from every backend: each packet is refused, and counted once for the interface
+// and once for its VIP.
+func TestNoWeightIsCounted(t *testing.T) {
+	topology, _ := raiseWhole(t, 2)
+	client := api(t, topology)
+	var d document
+	d.add("web", VIPV4.String(), VIPV6.String(), topology.Backends...)
+	for _, p := range d.Pools {
+		for i := range p.Backends {
+			p.Backends[i].Weight = 0
+		}
+	}
+	apply(t, topology, d.text())
+	before := readCounts(t, topology, client)
+	const datagrams = 40
+	for _, vip := range firstVIPs {
+		send(t, topology.Client, HostPort(vip, UDPPort), datagrams, 100)
+	}
+	after := readCounts(t, topology, client)
+	if got := after.verdicts["no_backend"] - before.verdicts["no_backend"]; got != 2*datagrams {
+		t.Errorf("no_backend counted %d packets, want %d", got, 2*datagrams)
+	}
+	for _, name := range []string{"web-udp", "web6-udp"} {
+		if got := after.vips[name]; got.GetRefused() != datagrams || got.GetPackets() != 0 {
+			t.Errorf("VIP %s counted %v, want %d refused", name, got, datagrams)
+		}
+	}
+	if got, want := after.sum-before.sum, after.received-before.received; got != want {
+		t.Errorf("verdicts add up to %d packets, the interface received %d", got, want)
+	}
+}
+
 // TestEveryPacketIsCounted sends known numbers of packets of several kinds: each VIP's counter has exactly what was sent
 // to it, and the verdicts of the interface add up to what its driver received.
 func TestEveryPacketIsCounted(t *testing.T) {

@@ -2,18 +2,26 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
 
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
 
-// TestKillAndRestart holds 100 connections to each VIP over kill -9 of lbd and its restart, and dials all the time: no
-// connection breaks, none moves, no dial fails, and traffic flows while lbd is dead.
-func TestKillAndRestart(t *testing.T) {
+// TestRestart holds 100 connections to each VIP, and dials all the time, while lbd is killed and started, stopped and
+// started: no connection breaks, none moves, no dial fails, traffic flows while lbd is away, and every packet of that
+// time is in a counter.
+func TestRestart(t *testing.T) {
 	topology, lbd := raiseWhole(t, 3)
+	client := api(t, topology)
+	before := readCounts(t, topology, client)
 	var lines, https []string
 	for _, vip := range firstVIPs {
 		lines = append(lines, HostPort(vip, LinePort))
@@ -24,28 +32,59 @@ func TestKillAndRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	dials := topology.Client.Request(20*time.Millisecond, https...)
-	time.Sleep(500 * time.Millisecond)
-
-	if err := lbd.Kill(); err != nil {
-		t.Fatal(err)
+	for _, ending := range []struct {
+		name string
+		end  func(*Process) error
+	}{{"SIGKILL", (*Process).Kill}, {"SIGTERM", (*Process).Stop}} {
+		time.Sleep(300 * time.Millisecond)
+		if err := ending.end(lbd); err != nil {
+			t.Fatalf("%s: %v", ending.name, err)
+		}
+		heldBefore, dialsBefore := held.Tally().Total(), dials.Tally().Total()
+		time.Sleep(time.Second)
+		heldNow, dialsNow := held.Tally().Total()-heldBefore, dials.Tally().Total()-dialsBefore
+		if heldNow < 200 || dialsNow < 20 {
+			t.Errorf("in the second after %s: %d lines and %d dials answered, want at least 200 and 20", ending.name, heldNow, dialsNow)
+		}
+		if lbd, err = topology.StartLBD(); err != nil {
+			t.Fatalf("after %s: %v", ending.name, err)
+		}
 	}
-	heldBefore, dialsBefore := held.Tally().Total(), dials.Tally().Total()
-	time.Sleep(time.Second)
-	heldDuring, dialsDuring := held.Tally().Total()-heldBefore, dials.Tally().Total()-dialsBefore
-	if heldDuring < 200 || dialsDuring < 20 {
-		t.Errorf("in the second without lbd: %d lines and %d dials answered, want at least 200 and 20", heldDuring, dialsDuring)
-	}
-
-	if _, err := topology.StartLBD(); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond)
 	for what, traffic := range map[string]*Traffic{"held connections": held, "dials": dials} {
 		tally := traffic.Stop()
 		if err := tally.Err(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 		t.Logf("%s: %d held, %d answers, %d failures, %d moved", what, tally.Held, tally.Total(), tally.Failures, tally.Moved)
+	}
+	after := readCounts(t, topology, client)
+	if got, want := after.sum-before.sum, after.received-before.received; got != want {
+		t.Errorf("verdicts add up to %d packets, the interface received %d", got, want)
+	}
+}
+
+// TestDetach stops lbd, which leaves its program attached, and detaches, which does not.
+func TestDetach(t *testing.T) {
+	topology := raiseBare(t, 0)
+	lbd, err := topology.StartLBD()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lbd.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if xdpProgram(t, topology) == 0 {
+		t.Error("no program is attached after SIGTERM")
+	}
+	if err := topology.detaches["lbd"](); err != nil {
+		t.Fatal(err)
+	}
+	if id := xdpProgram(t, topology); id != 0 {
+		t.Errorf("program %d is attached after lbd --detach", id)
+	}
+	if _, err := os.Stat(topology.BPFFSDir("lb")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("pins after lbd --detach: %v, want none", err)
 	}
 }
 
@@ -54,21 +93,33 @@ func TestKillAndRestart(t *testing.T) {
 // acknowledged is not lost.
 func TestKillDuringApply(t *testing.T) {
 	topology, lbd := raiseWhole(t, 2)
+	client := api(t, topology)
+	var configs [2]*sluicev1.Config
+	takes := time.Hour // one apply, undisturbed
+	for i, b := range topology.Backends {
+		apply(t, topology, site(b))
+		configs[i] = export(t, client)
+	}
+	for i := range 5 {
+		started := time.Now()
+		if _, err := client.Apply(context.Background(), &sluicev1.ApplyRequest{Config: configs[i%2]}); err != nil {
+			t.Fatal(err)
+		}
+		takes = min(takes, time.Since(started))
+	}
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
-	client := api(t, topology)
-	current := 0
-	apply(t, topology, site(topology.Backends[current]))
-	outcomes := make(map[string]int)
-	for round := range 12 {
+	t.Logf("an apply takes %s; seed %d", takes, seed)
+
+	current, outcomes := 0, make(map[string]int) // the last of the five
+	for round := range 20 {
 		next := 1 - current
 		acknowledged := make(chan bool, 1)
 		go func() {
-			_, err := topology.LBCtl(site(topology.Backends[next]), "apply", "-f", "-")
+			_, err := client.Apply(context.Background(), &sluicev1.ApplyRequest{Config: configs[next]})
 			acknowledged <- err == nil
 		}()
-		time.Sleep(time.Duration(random.Int64N(int64(60 * time.Millisecond))))
+		time.Sleep(time.Duration(random.Int64N(int64(takes))))
 		if err := lbd.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -78,18 +129,16 @@ func TestKillDuringApply(t *testing.T) {
 		if lbd, err = topology.StartLBD(); err != nil {
 			t.Fatal(err)
 		}
-		exported := exportedBackend(t, client)
-		if restarted := whoAnswers(t, topology); restarted != exported {
-			t.Errorf("round %d: export names %s, packets go to %s", round, exported, restarted)
+		exported := soleBackend(t, export(t, client))
+		if restarted := whoAnswers(t, topology); restarted != exported || dead != exported {
+			t.Errorf("round %d: export names %s; packets went to %s while lbd was dead and to %s afterwards", round, exported, dead, restarted)
 		}
-		if dead == topology.Backends[next].Server && exported != dead {
-			t.Errorf("round %d: packets went to %s while lbd was dead, %s afterwards", round, dead, exported)
+		isNew := exported == topology.Backends[next].Server
+		if ack && !isNew {
+			t.Errorf("round %d: the apply was acknowledged and is lost", round)
 		}
-		if ack && exported != topology.Backends[next].Server {
-			t.Errorf("round %d: the apply of %s was acknowledged, %s is exported", round, topology.Backends[next].Server, exported)
-		}
-		outcomes[fmt.Sprintf("acknowledged=%t new=%t", ack, exported == topology.Backends[next].Server)]++
-		if exported == topology.Backends[next].Server {
+		outcomes[fmt.Sprintf("acknowledged=%t new=%t", ack, isNew)]++
+		if isNew {
 			current = next
 		}
 	}
@@ -118,21 +167,32 @@ func whoAnswers(t *testing.T, topology *Topology) string {
 	return ""
 }
 
-// exportedBackend is the one backend that the exported configuration has in both pools.
-func exportedBackend(t *testing.T, client sluicev1.SluiceClient) string {
+// export is the configuration that lbd exports.
+func export(t *testing.T, client sluicev1.SluiceClient) *sluicev1.Config {
 	t.Helper()
-	answer, err := client.Export(context.Background(), &sluicev1.ExportRequest{})
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	answer, err := client.Export(ctx, &sluicev1.ExportRequest{}, grpc.WaitForReady(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := ""
-	for _, pool := range answer.GetConfig().GetPools() {
+	return answer.GetConfig()
+}
+
+// soleBackend is the one backend that all pools of a configuration have.
+func soleBackend(t *testing.T, config *sluicev1.Config) string {
+	t.Helper()
+	names := make(map[string]bool)
+	for _, pool := range config.GetPools() {
 		for _, b := range pool.GetBackends() {
-			if name != "" && name != b.GetName() {
-				t.Fatalf("a mix of configurations is exported: %v", answer.GetConfig())
-			}
-			name = b.GetName()
+			names[b.GetName()] = true
 		}
 	}
-	return name
+	if len(names) != 1 {
+		t.Fatalf("a mix of configurations is exported: %v", config)
+	}
+	for name := range names {
+		return name
+	}
+	return ""
 }

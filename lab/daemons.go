@@ -3,14 +3,17 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
@@ -24,24 +27,6 @@ const (
 	LinePort = 7000
 	UDPPort  = 5300
 )
-
-// Binaries are the programs that a topology runs.
-type Binaries struct{ LBD, LBCtl, LBAgent string }
-
-// FindBinaries looks for lbd, lbctl and lbagent in a directory.
-func FindBinaries(dir string) (Binaries, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return Binaries{}, err
-	}
-	b := Binaries{filepath.Join(dir, "lbd"), filepath.Join(dir, "lbctl"), filepath.Join(dir, "lbagent")}
-	for _, path := range []string{b.LBD, b.LBCtl, b.LBAgent} {
-		if _, err := os.Stat(path); err != nil {
-			return Binaries{}, fmt.Errorf("finding binaries: %w (run `make build`)", err)
-		}
-	}
-	return b, nil
-}
 
 // API is the address of the load balancer's lbd, as lbctl --server takes it.
 func (t *Topology) API() string { return "unix://" + filepath.Join(t.Dir(), "lbd.sock") }
@@ -94,6 +79,21 @@ func (t *Topology) StartAgent(b *Backend, vips ...string) (*Process, error) {
 	return p, nil
 }
 
+// Equip starts the agents and the servers of backends for some VIPs, all at the same time.
+func (t *Topology) Equip(backends []*Backend, vips ...string) error {
+	errs := make([]error, len(backends))
+	var all sync.WaitGroup
+	for i, b := range backends {
+		all.Go(func() {
+			_, agentErr := t.StartAgent(b, vips...)
+			_, serverErr := t.StartServers(b, vips...)
+			errs[i] = errors.Join(agentErr, serverErr)
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
 // StartServers starts a backend's HTTP, line and UDP servers on some VIPs.
 func (t *Topology) StartServers(b *Backend, vips ...string) (*Process, error) {
 	executable, err := os.Executable()
@@ -131,7 +131,9 @@ func (t *Topology) LBCtl(stdin string, args ...string) (string, error) {
 
 // Dial connects to the API of the load balancer's lbd, from whichever namespace: its socket is a file.
 func (t *Topology) Dial() (sluicev1.SluiceClient, *grpc.ClientConn, error) {
-	c, err := grpc.NewClient(t.API(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	// lbd is often just about to listen: ask again soon, not after gRPC's usual second.
+	again := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond}}
+	c, err := grpc.NewClient(t.API(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(again))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to %s: %w", t.API(), err)
 	}
@@ -162,6 +164,8 @@ func (t *Topology) awaitServing(p *Process) error {
 
 // detachOnClose has Close run a command that takes a data plane away, once for each name.
 func (t *Topology) detachOnClose(name string, ns *Namespace, args ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.detaches[name] = func() error {
 		var output bytes.Buffer
 		cmd := exec.Command(args[0], args[1:]...)

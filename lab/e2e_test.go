@@ -36,6 +36,7 @@ type documentPool struct {
 type documentBackend struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
+	Weight  int    `json:"weight"`
 }
 
 type documentVIP struct {
@@ -58,7 +59,7 @@ func (d *document) add(name, vip4, vip6 string, backends ...*Backend) {
 	} {
 		pool := documentPool{Name: name + family.suffix, Backends: []documentBackend{}}
 		for _, b := range backends {
-			pool.Backends = append(pool.Backends, documentBackend{b.Server, family.address(b)})
+			pool.Backends = append(pool.Backends, documentBackend{b.Server, family.address(b), 100})
 		}
 		d.Pools = append(d.Pools, pool)
 		d.VIPs = append(d.VIPs,
@@ -116,13 +117,8 @@ func raiseBare(t *testing.T, backends int) *Topology {
 func raiseWhole(t *testing.T, backends int) (*Topology, *Process) {
 	t.Helper()
 	topology := raiseBare(t, backends)
-	for _, b := range topology.Backends {
-		if _, err := topology.StartServers(b, testVIPs...); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := topology.StartAgent(b, testVIPs...); err != nil {
-			t.Fatal(err)
-		}
+	if err := topology.Equip(topology.Backends, testVIPs...); err != nil {
+		t.Fatal(err)
 	}
 	lbd, err := topology.StartLBD()
 	if err != nil {

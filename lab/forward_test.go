@@ -6,71 +6,84 @@ import (
 	"time"
 )
 
-// TestDials dials both VIPs 300 times: every dial is answered, and every backend answers its share of them.
-func TestDials(t *testing.T) {
+// TestForwarding sends TCP and UDP, little and much, through VIPs of both families.
+func TestForwarding(t *testing.T) {
 	topology, _ := raiseWhole(t, 3)
 	for _, vip := range firstVIPs {
-		t.Run(vip, func(t *testing.T) {
-			const dials, share, tolerance = 300, 100, 45 // 5 standard deviations of a fair draw are 41
-			answers := make(map[string]int)
-			for i := range dials {
-				who, err := topology.Client.Get(HostPort(vip, HTTPPort))
-				if err != nil {
-					t.Fatalf("dial %d: %v", i, err)
-				}
-				answers[who]++
-			}
-			for _, b := range topology.Backends {
-				if n := answers[b.Server]; n < share-tolerance || n > share+tolerance {
-					t.Errorf("%s answered %d of %d dials, want %d±%d", b.Server, n, dials, share, tolerance)
-				}
-			}
-			t.Logf("answers: %v", answers)
-		})
+		t.Run(vip+"/dials", func(t *testing.T) { testDials(t, topology, vip) })
+		t.Run(vip+"/upload", func(t *testing.T) { testUpload(t, topology, vip) })
+		t.Run(vip+"/datagrams", func(t *testing.T) { testDatagrams(t, topology, vip) })
+	}
+	t.Run("weight-zero", func(t *testing.T) { testWeightZero(t, topology) })
+}
+
+// testDials dials 300 times: every dial is answered, and every backend answers its share of them.
+func testDials(t *testing.T, topology *Topology, vip string) {
+	const dials, share, tolerance = 300, 100, 45 // 5 standard deviations of a fair draw are 41
+	answers := make(map[string]int)
+	for i := range dials {
+		who, err := topology.Client.Get(HostPort(vip, HTTPPort))
+		if err != nil {
+			t.Fatalf("dial %d: %v", i, err)
+		}
+		answers[who]++
+	}
+	for _, b := range topology.Backends {
+		if n := answers[b.Server]; n < share-tolerance || n > share+tolerance {
+			t.Errorf("%s answered %d of %d dials, want %d±%d", b.Server, n, dials, share, tolerance)
+		}
+	}
+	t.Logf("answers: %v", answers)
+}
+
+// testUpload sends more than a window of whole segments: each is 1500 bytes long before it gets the outer header.
+func testUpload(t *testing.T, topology *Topology, vip string) {
+	line, err := topology.Client.DialLine(HostPort(vip, LinePort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	started := time.Now()
+	if _, err := line.Ask(strings.Repeat("x", 4<<20)); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("4 MiB there and back in %s", time.Since(started))
+}
+
+// testDatagrams asks from 60 sockets in datagrams small and as large as the client's link takes them.
+func testDatagrams(t *testing.T, topology *Topology, vip string) {
+	headers := 20 + 8
+	if strings.Contains(vip, ":") {
+		headers = 40 + 8
+	}
+	answers := make(map[string]int)
+	for i := range 60 {
+		question := "hello"
+		if i%2 == 1 {
+			// The answer repeats the question after the name and a blank.
+			question = strings.Repeat("x", ClientMTU-headers-len("web-1 "))
+		}
+		who, err := topology.Client.AskDatagram(HostPort(vip, UDPPort), question)
+		if err != nil {
+			t.Fatalf("datagram %d of %d bytes: %v", i, len(question), err)
+		}
+		answers[who]++
+	}
+	if len(answers) != len(topology.Backends) {
+		t.Errorf("answers %v, want some from each of %d backends", answers, len(topology.Backends))
 	}
 }
 
-// TestUpload sends more than a window of whole segments through the VIP: each is 1500 bytes long before the outer header.
-func TestUpload(t *testing.T) {
-	topology, _ := raiseWhole(t, 2)
-	for _, vip := range firstVIPs {
-		t.Run(vip, func(t *testing.T) {
-			line, err := topology.Client.DialLine(HostPort(vip, LinePort))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer line.Close()
-			started := time.Now()
-			if _, err := line.Ask(strings.Repeat("x", 4<<20)); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("4 MiB there and back in %s", time.Since(started))
-		})
+// testWeightZero takes the weight from one backend: no new connection reaches it.
+func testWeightZero(t *testing.T, topology *Topology) {
+	if _, err := topology.LBCtl("", "weight", "web/web-2", "0"); err != nil {
+		t.Fatal(err)
 	}
-}
-
-// TestDatagrams asks from 60 sockets in datagrams small and as large as the client's link takes them.
-func TestDatagrams(t *testing.T) {
-	topology, _ := raiseWhole(t, 3)
-	for vip, headers := range map[string]int{VIPV4.String(): 20 + 8, VIPV6.String(): 40 + 8} {
-		t.Run(vip, func(t *testing.T) {
-			answers := make(map[string]int)
-			for i := range 60 {
-				question := "hello"
-				if i%2 == 1 {
-					// The answer repeats the question after the name and a blank.
-					question = strings.Repeat("x", ClientMTU-headers-len("web-1 "))
-				}
-				who, err := topology.Client.AskDatagram(HostPort(vip, UDPPort), question)
-				if err != nil {
-					t.Fatalf("datagram %d of %d bytes: %v", i, len(question), err)
-				}
-				answers[who]++
-			}
-			if len(answers) != len(topology.Backends) {
-				t.Errorf("answers %v, want some from each of %d backends", answers, len(topology.Backends))
-			}
-		})
+	for i := range 60 {
+		who, err := topology.Client.Get(HostPort(firstVIPs[0], HTTPPort))
+		if err != nil || who == "web-2" {
+			t.Fatalf("dial %d: answered by %q, %v; want web-1 or web-3", i, who, err)
+		}
 	}
 }
 
@@ -112,10 +125,7 @@ func TestNewBackend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := topology.StartServers(b, testVIPs...); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := topology.StartAgent(b, testVIPs...); err != nil {
+	if err := topology.Equip([]*Backend{b}, testVIPs...); err != nil {
 		t.Fatal(err)
 	}
 	for _, vip := range firstVIPs {

@@ -3,7 +3,6 @@ package lab
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -40,20 +39,14 @@ var builtDir string
 
 // binaries builds lbd, lbctl and lbagent once, or takes them from the directory that SLUICE_BIN names.
 var binaries = sync.OnceValues(func() (Binaries, error) {
-	if dir := os.Getenv("SLUICE_BIN"); dir != "" {
+	if dir := os.Getenv(BinariesEnv); dir != "" {
 		return FindBinaries(dir)
 	}
 	var err error
 	if builtDir, err = os.MkdirTemp("", "sluice-bin-"); err != nil {
 		return Binaries{}, err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", builtDir+"/", "./cmd/lbd", "./cmd/lbctl", "./cmd/lbagent")
-	build.Dir = ".." // the root of the module
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return Binaries{}, fmt.Errorf("building binaries: %w\n%s", err, output)
-	}
-	return FindBinaries(builtDir)
+	return BuildBinaries("..", builtDir)
 })
 
 // needRoot skips a test that cannot create namespaces; in CI that is a failure.

@@ -29,13 +29,18 @@ func (n *Namespace) AttachPassAll(iface string) error {
 		return fmt.Errorf("loading the passing XDP program: %w", err)
 	}
 	defer program.Close()
+	return n.attachXDP(iface, program.FD())
+}
+
+// attachXDP attaches a program, or takes it away where fd is -1. It works by netlink and makes no bpf_link, because the
+// program has to outlive this process when a lab is kept.
+func (n *Namespace) attachXDP(iface string, fd int) error {
 	link, err := n.rtnl.LinkByName(iface)
 	if err != nil {
 		return fmt.Errorf("attaching XDP to %q in namespace %s: %w", iface, n.Name, err)
 	}
 	return n.Do(func() error {
-		// By netlink, not as a bpf_link: it has to outlive this process when a lab is kept.
-		if err := netlink.LinkSetXdpFdWithFlags(link, program.FD(), unix.XDP_FLAGS_DRV_MODE); err != nil {
+		if err := netlink.LinkSetXdpFdWithFlags(link, fd, unix.XDP_FLAGS_DRV_MODE); err != nil {
 			return fmt.Errorf("attaching XDP to %q: %w", iface, err)
 		}
 		return nil

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// servingTimeout is how long a process may take from its start until it serves.
-	servingTimeout = 15 * time.Second
+	// servingTimeout is how long a process may take from its start until it serves: long, because loading a program
+	// takes a second of CPU, and a busy machine may have none to spare.
+	servingTimeout = time.Minute
 	// stopTimeout is how long a process may take to end after SIGTERM.
 	stopTimeout = 5 * time.Second
 )
@@ -49,7 +50,9 @@ func (t *Topology) startWith(environment []string, ns *Namespace, name string, a
 	if err := ns.Start(p.cmd); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
+	t.mu.Lock()
 	t.procs = append(t.procs, p)
+	t.mu.Unlock()
 	// An error means that it has ended already, which whoever waits for it to serve will tell better.
 	_ = recordProcess(t.Name, procsFile, p.PID())
 	go func() {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // Addresses that never change. VIPs may be any address of the VIP networks: the router sends them all to the load
@@ -19,6 +20,8 @@ var (
 	VIPsV6    = netip.MustParsePrefix("2001:db8:100::/64")
 	VIPV4     = netip.MustParseAddr("198.51.100.10")
 	VIPV6     = netip.MustParseAddr("2001:db8:100::10")
+	innerV4   = netip.MustParsePrefix("10.9.0.0/16")
+	innerV6   = netip.MustParsePrefix("fd00:9::/32")
 	defaultV4 = netip.MustParsePrefix("0.0.0.0/0")
 	defaultV6 = netip.MustParsePrefix("::/0")
 )
@@ -42,7 +45,9 @@ type Topology struct {
 	Backends []*Backend
 
 	binaries Binaries
-	procs    []*Process
+
+	mu       sync.Mutex              // guards what follows
+	procs    []*Process              // in the order in which they were started
 	detaches map[string]func() error // by name of what is detached
 }
 
@@ -84,13 +89,13 @@ func (t *Topology) raise(backends int) error {
 	if err := t.setUpRouter(); err != nil {
 		return err
 	}
-	if err := t.connect(t.Client, "cl0", ClientV4, ClientV6, ClientMTU, ClientMTU); err != nil {
+	if err := t.connect(t.Client, "cl0", ClientV4, ClientV6, ClientMTU); err != nil {
 		return err
 	}
 	if err := t.Client.SendWholeChecksums(Iface); err != nil {
 		return err
 	}
-	if err := t.connect(t.LB, "lb0", LBV4, LBV6, InnerMTU, InnerMTU); err != nil {
+	if err := t.connect(t.LB, "lb0", LBV4, LBV6, InnerMTU); err != nil {
 		return err
 	}
 	if err := t.Router.AttachPassAll("lb0"); err != nil {
@@ -123,7 +128,7 @@ func (t *Topology) AddBackend() (*Backend, error) {
 		V6:        netip.MustParseAddr(fmt.Sprintf("fd00:9:%d::2", 10+n)),
 	}
 	t.Backends = append(t.Backends, b)
-	return b, t.connect(ns, fmt.Sprintf("b%d", n), b.V4, b.V6, InnerMTU, ClientMTU)
+	return b, t.connect(ns, fmt.Sprintf("b%d", n), b.V4, b.V6, InnerMTU)
 }
 
 // Dir is where sockets, stores and logs lie.
@@ -137,7 +142,8 @@ func (t *Topology) Keep() error {
 	return os.WriteFile(filepath.Join(t.Dir(), keptFile), nil, 0o644)
 }
 
-// Close stops every process, detaches what was attached, and removes everything. It may be called twice.
+// Close stops every process, detaches what was attached, and removes everything. It may be called twice, and must not be
+// called while something is being started.
 func (t *Topology) Close() error {
 	var errs []error
 	for i := len(t.procs) - 1; i >= 0; i-- {
@@ -185,9 +191,8 @@ func (t *Topology) setUpRouter() error {
 	return nil
 }
 
-// connect links a namespace to the router, which gets the network's first address and becomes the default gateway. mtu
-// is the link's and routeMTU the default route's: a backend receives longer packets than it may send to clients.
-func (t *Topology) connect(n *Namespace, port string, v4, v6 netip.Addr, mtu, routeMTU int) error {
+// connect links a namespace to the router, which gets the network's first address and becomes the gateway.
+func (t *Topology) connect(n *Namespace, port string, v4, v6 netip.Addr, mtu int) error {
 	const bits4, bits6 = 24, 64
 	gateway4 := netip.PrefixFrom(v4, bits4).Masked().Addr().Next()
 	gateway6 := netip.PrefixFrom(v6, bits6).Masked().Addr().Next()
@@ -198,8 +203,18 @@ func (t *Topology) connect(n *Namespace, port string, v4, v6 netip.Addr, mtu, ro
 	if err != nil {
 		return err
 	}
-	if err := n.Route(defaultV4, gateway4, routeMTU); err != nil {
-		return err
+	for _, r := range []struct {
+		to      netip.Prefix
+		gateway netip.Addr
+		mtu     int
+	}{
+		// What goes to clients has to fit their link; only the inner networks take more.
+		{defaultV4, gateway4, ClientMTU}, {defaultV6, gateway6, ClientMTU},
+		{innerV4, gateway4, mtu}, {innerV6, gateway6, mtu},
+	} {
+		if err := n.Route(r.to, r.gateway, r.mtu); err != nil {
+			return err
+		}
 	}
-	return n.Route(defaultV6, gateway6, routeMTU)
+	return nil
 }

@@ -61,7 +61,7 @@ func (e end) configure() error {
 }
 
 // Route adds a route by a gateway; 0.0.0.0/0 and ::/0 are the default routes. Packets longer than mtu bytes do not take
-// it; 0 means the link's.
+// it; 0 means that the link's MTU holds.
 func (n *Namespace) Route(destination netip.Prefix, gateway netip.Addr, mtu int) error {
 	r := &netlink.Route{Dst: ipNet(destination), Gw: gateway.AsSlice(), MTU: mtu}
 	if err := n.rtnl.RouteAdd(r); err != nil {

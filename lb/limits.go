@@ -8,13 +8,9 @@ import (
 // Pools is the number of pool descriptors that the limits imply: as many as there is room for slot tables of MinSlots.
 func (l Limits) Pools() uint32 { return l.Slots / MinSlots }
 
-// VIPEntries4 is how many entries the IPv4 VIP table takes: nine tenths of VIPs. Each VIP counts once for every port and
-// each distinct address once more. Insertion into a bucketed table with two choices becomes long, then impossible, as
-// the table fills; with four entries a bucket that is far above nine tenths.
-func (l Limits) VIPEntries4() uint32 { return uint32(uint64(l.VIPs) * 9 / 10) }
-
-// VIPEntries6 is how many entries the IPv6 VIP table takes: eight tenths of VIPs, because its buckets hold two entries.
-func (l Limits) VIPEntries6() uint32 { return uint32(uint64(l.VIPs) * 8 / 10) }
+// VIPEntries is how many entries the VIP table of each family has room for: two for each VIP, so that every VIP can have
+// an address of its own. An entry is taken by every port of a VIP and by every distinct address.
+func (l Limits) VIPEntries() int { return 2 * int(l.VIPs) }
 
 // vipEntries counts the entries of the VIP tables that VIPs need, by family.
 func vipEntries(vips []VIP) (v4, v6 int) {

@@ -100,7 +100,7 @@ const SlotsPerLine = 16
 
 // Limits are the sizes of the data plane's maps: node settings. The zero value is not useful; see DefaultLimits.
 type Limits struct {
-	// VIPs is the number of VIPs, and the number of (address, port, protocol) triples of each family.
+	// VIPs is the number of VIPs; see VIPEntries for their ports and addresses.
 	VIPs uint32
 	// Backends is the number of backends over all pools.
 	Backends uint32

@@ -292,8 +292,8 @@ func (v *validator) sizes() {
 	}
 	v4, v6 := vipEntries(v.config.VIPs)
 	v.limit("vips", uint64(len(v.config.VIPs)), uint64(v.limits.VIPs), "VIPs", "vips", v.limits.VIPs)
-	v.limit("vips", uint64(v4), uint64(v.limits.VIPEntries4()), "IPv4 entries, one for each port of a VIP and one for each address", "vips", v.limits.VIPs)
-	v.limit("vips", uint64(v6), uint64(v.limits.VIPEntries6()), "IPv6 entries, one for each port of a VIP and one for each address", "vips", v.limits.VIPs)
+	v.limit("vips", uint64(v4), uint64(v.limits.VIPEntries()), "IPv4 entries, one for each port of a VIP and one for each address", "vips", v.limits.VIPs)
+	v.limit("vips", uint64(v6), uint64(v.limits.VIPEntries()), "IPv6 entries, one for each port of a VIP and one for each address", "vips", v.limits.VIPs)
 	v.limit("pools", backends, uint64(v.limits.Backends), "backends", "backends", v.limits.Backends)
 	v.limit("pools", slots, uint64(v.limits.Slots), "slots", "slots", v.limits.Slots)
 }

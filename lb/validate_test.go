@@ -174,6 +174,28 @@ func checkViolations(t *testing.T, err error, want []string) {
 	}
 }
 
+// TestValidateEntries fills the VIP table by ports alone.
+func TestValidateEntries(t *testing.T) {
+	config := validConfig()
+	var want string
+	for i := range config.VIPs {
+		if config.VIPs[i].Address.Is4() {
+			config.VIPs[i].Ports = []uint16{1, 2, 3, 4, 5, 6, 7, 8}
+			config.VIPs = config.VIPs[i : i+1]
+			want = "vips: 9 IPv4 entries, one for each port of a VIP and one for each address, but the node setting limits.vips is 4 and has room for 8 (raise limits.vips)"
+			break
+		}
+	}
+	limits := Limits{VIPs: 4, Backends: 64, Slots: 1 << 16}
+	if err := config.Validate(limits); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, expected %q", err, want)
+	}
+	limits.VIPs = 5
+	if err := config.Validate(limits); err != nil {
+		t.Errorf("one more VIP is enough, but: %v", err)
+	}
+}
+
 func TestValidateLimits(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -183,11 +205,6 @@ func TestValidateLimits(t *testing.T) {
 		{"just-enough", Limits{VIPs: 6, Backends: 3, Slots: 2048}, nil},
 		{"vips", Limits{VIPs: 2, Backends: 3, Slots: 2048}, []string{
 			"vips: 3 VIPs, but the node setting limits.vips is 2 and has room for 2 (raise limits.vips)",
-			"vips: 4 IPv4 entries, one for each port of a VIP and one for each address, but the node setting limits.vips is 2 and has room for 1 (raise limits.vips)",
-			"vips: 2 IPv6 entries, one for each port of a VIP and one for each address, but the node setting limits.vips is 2 and has room for 1 (raise limits.vips)",
-		}},
-		{"entries", Limits{VIPs: 4, Backends: 3, Slots: 2048}, []string{
-			"vips: 4 IPv4 entries, one for each port of a VIP and one for each address, but the node setting limits.vips is 4 and has room for 3 (raise limits.vips)",
 		}},
 		{"backends", Limits{VIPs: 6, Backends: 2, Slots: 2048}, []string{
 			"pools: 3 backends, but the node setting limits.backends is 2 and has room for 2 (raise limits.backends)",

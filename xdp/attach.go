@@ -63,10 +63,11 @@ func (d *Dataplane) Attach() error {
 func (d *Dataplane) undoAttachLocked() error {
 	var errs []error
 	for _, a := range d.attached {
-		if !a.adopted {
-			errs = append(errs, a.link.Unpin())
+		if a.adopted {
+			errs = append(errs, a.link.Close())
+		} else {
+			errs = append(errs, dropLink(a.link))
 		}
-		errs = append(errs, a.link.Close())
 	}
 	d.attached = nil
 	return errors.Join(errs...)
@@ -108,7 +109,7 @@ func (d *Dataplane) adoptLink(name string, index int) (link.Link, Mode, error) {
 	if linkIfindex(l) != index || (d.options.Mode != ModeAuto && d.options.Mode != mode) {
 		// The interface went away and came back, or another mode is wanted: this link is of no more use.
 		d.log.Warn("pinned link is replaced", "iface", name, "mode", mode.String())
-		return nil, 0, errors.Join(os.Remove(path), l.Close())
+		return nil, 0, dropLink(l)
 	}
 	if err := l.Update(d.programs[name]); err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("updating link: %w", err), l.Close())
@@ -268,6 +269,16 @@ func removeLink(path string) error {
 	l, err := link.LoadPinnedLink(path, nil)
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
+	}
+	return dropLink(l)
+}
+
+// dropLink takes a link's program off its interface before it lets go of it: a kernel may free a link that is only
+// unpinned and closed some time later.
+func dropLink(l link.Link) error {
+	// The interface may be gone: then the kernel has detached the link already.
+	if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
+		return errors.Join(fmt.Errorf("detaching: %w", err), l.Close())
 	}
 	return errors.Join(l.Unpin(), l.Close())
 }

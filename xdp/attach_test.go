@@ -310,7 +310,7 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		"no-interface":    {func(o *xdp.Options) { o.Interfaces = nil }, "interfaces: got 0"},
 		"twice":           {func(o *xdp.Options) { o.Interfaces = []string{"a", "a"} }, `"a" is there twice`},
-		"no-limits":       {func(o *xdp.Options) { o.Limits = lb.Limits{} }, "limits: vips 0"},
+		"no-limits":       {func(o *xdp.Options) { o.Limits = lb.Limits{} }, "limits.vips: 0"},
 		"not-bpffs":       {func(*xdp.Options) {}, "not on a bpffs (mount one: mount -t bpf bpf /sys/fs/bpf)"},
 		"many-interfaces": {func(o *xdp.Options) { o.Interfaces = make([]string, xdp.MaxInterfaces+1) }, "must be 1 to 16"},
 	}

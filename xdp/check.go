@@ -52,7 +52,7 @@ func (d *Dataplane) checkVIPs(state *lb.State) error {
 
 func (d *Dataplane) checkPools(state *lb.State) error {
 	base := d.tables.root.values[0].Copy[state.Layout.Copy].PoolBase
-	if base != state.Layout.Copy*d.options.Limits.VIPs {
+	if base != state.Layout.Copy*d.options.Limits.Pools() {
 		return fmt.Errorf("root: pool descriptors begin at %d", base)
 	}
 	for name, place := range state.Layout.Pools {

@@ -44,7 +44,7 @@ func mapSpecs(spec *ebpf.CollectionSpec, limits lb.Limits, cpus int) map[string]
 		"root":             1,
 		"vip4":             2 * vipBuckets(limits, int(bpfSizesVIP4WAYS)),
 		"vip6":             2 * vipBuckets(limits, int(bpfSizesVIP6WAYS)),
-		"pools":            2 * limits.VIPs,
+		"pools":            2 * limits.Pools(),
 		"slots":            limits.Slots / lb.SlotsPerLine,
 		"backends":         limits.Backends + 1,
 		"vip_counters":     uint32(cpus) * vipStride(limits),
@@ -65,10 +65,9 @@ func mapSpecs(spec *ebpf.CollectionSpec, limits lb.Limits, cpus int) map[string]
 	return out
 }
 
-// vipBuckets is the size of one copy of a VIP table: room for as many entries as the limit has VIPs, and for as many
-// addresses.
+// vipBuckets is the size of one copy of a VIP table.
 func vipBuckets(limits lb.Limits, ways int) uint32 {
-	return uint32(lb.VIPBuckets(2*int(limits.VIPs), ways))
+	return uint32(lb.VIPBuckets(limits.VIPEntries(), ways))
 }
 
 // Counter line 0 is nobody's.

@@ -79,10 +79,8 @@ func (o *Options) validate() error {
 			return fmt.Errorf("interfaces: %q is there twice", name)
 		}
 	}
-	l := o.Limits
-	if l.VIPs == 0 || l.Backends == 0 || l.Backends > lb.MaxBackendIndex || l.Slots < lb.MinSlots {
-		return fmt.Errorf("limits: vips %d, backends %d, slots %d: must be at least 1, 1 to %d, and at least %d",
-			l.VIPs, l.Backends, l.Slots, lb.MaxBackendIndex, lb.MinSlots)
+	if err := o.Limits.Validate(); err != nil {
+		return err
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -42,7 +42,7 @@ func (d *Dataplane) publish(state *lb.State) error {
 	d.writeBackends(state)
 	d.writePools(state)
 	d.clearNewVIPs(state)
-	copyOf.PoolBase = state.Layout.Copy * d.options.Limits.VIPs
+	copyOf.PoolBase = state.Layout.Copy * d.options.Limits.Pools()
 	t.root.values[0].Copy[state.Layout.Copy] = copyOf
 
 	atomic.StoreUint64(&t.root.values[0].Select, state.Publication<<1|uint64(state.Layout.Copy))
@@ -91,8 +91,8 @@ func (d *Dataplane) fitsLimits(state *lb.State) error {
 			return fmt.Errorf("pool %q: slots %d to %d are over the limit (limits.slots: %d)",
 				name, place.Base, place.Base+place.Slots, limits.Slots)
 		}
-		if place.Index >= limits.VIPs {
-			return fmt.Errorf("pool %q: index %d is over the limit (limits.vips: %d)", name, place.Index, limits.VIPs)
+		if place.Index >= limits.Pools() {
+			return fmt.Errorf("pool %q: index %d is over the limit (limits.slots: %d)", name, place.Index, limits.Slots)
 		}
 	}
 	return nil
@@ -196,7 +196,7 @@ func (d *Dataplane) SetMAC(indexes []uint32, mac lb.MAC) error {
 
 // writePools writes the descriptors of the state's copy, and the slots of pools that lie where none was before.
 func (d *Dataplane) writePools(state *lb.State) {
-	base := state.Layout.Copy * d.options.Limits.VIPs
+	base := state.Layout.Copy * d.options.Limits.Pools()
 	for name, place := range state.Layout.Pools {
 		d.tables.pools.values[base+place.Index] = bpfPool{Base: place.Base, Mask: place.Slots - 1}
 		if d.state != nil && d.state.Layout.Pools[name].Base == place.Base && d.state.Layout.Pools[name].Slots == place.Slots {

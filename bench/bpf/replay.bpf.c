@@ -49,8 +49,8 @@ struct {
 } target SEC(".maps");
 
 /* Knobs. */
-volatile const __u32 records =
-	1; /* how many frames or packets there are; the stream starts again after the last */
+/* How many frames or packets there are; the stream starts again after the last. */
+volatile const __u32 records = 1;
 volatile const bool ipv6 = false; /* packets are IPv6 */
 volatile const bool udp = false;  /* packets are UDP, else TCP */
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sluice-lb/sluice/bench"
 	"github.com/sluice-lb/sluice/lb"
@@ -41,12 +43,12 @@ func newReplay() *cobra.Command {
 		Short:   "Time the program over recorded or generated traffic",
 		Long:    replayHelp,
 		Example: replayExamples,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.output != "table" && f.output != "json" {
-				return usageError{fmt.Errorf("output %q: must be table or json", f.output)}
+			if err := f.check(cmd.Flags()); err != nil {
+				return usageError{err}
 			}
-			return f.run(cmd.OutOrStdout())
+			return f.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
@@ -59,15 +61,26 @@ func newReplay() *cobra.Command {
 	flags.Uint32Var(&f.options.Repeat, "repeat", 0, fmt.Sprintf("`frames` in a round, at least %d (default: all of the traffic once, at least %d)", bench.MinRepeat, bench.DefaultRepeat))
 	flags.IntVar(&f.options.CPU, "cpu", -1, "`CPU` to run on (default: the last one)")
 	flags.StringVarP(&f.output, "output", "o", "table", "`format`: table or json")
-	cmd.MarkFlagsOneRequired("flows", "pcap")
-	cmd.MarkFlagsMutuallyExclusive("flows", "pcap")
-	for _, flag := range []string{"vips", "pools", "backends"} {
-		cmd.MarkFlagsMutuallyExclusive("document", flag)
-	}
 	return cmd
 }
 
-func (f *replayFlags) run(out io.Writer) (err error) {
+// check finds what is wrong with the flags taken together.
+func (f *replayFlags) check(given *pflag.FlagSet) error {
+	if given.Changed("flows") == given.Changed("pcap") {
+		return errors.New("either --flows or --pcap must be given")
+	}
+	for _, flag := range []string{"vips", "pools", "backends"} {
+		if f.document != "" && given.Changed(flag) {
+			return fmt.Errorf("--%s: the configuration is in --document already", flag)
+		}
+	}
+	if f.output != "table" && f.output != "json" {
+		return fmt.Errorf("output %q: must be table or json", f.output)
+	}
+	return f.options.Validate()
+}
+
+func (f *replayFlags) run(ctx context.Context, out io.Writer) (err error) {
 	source, err := f.traffic.source()
 	if err != nil {
 		return err
@@ -85,7 +98,7 @@ func (f *replayFlags) run(out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, node.Close()) }()
-	report, err := bench.Replay(node.Target(), stream, f.options)
+	report, err := bench.Replay(ctx, node.Target(), stream, f.options)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (c *cli) deleteNoun(
 	use, short string, names func(context.Context) ([]string, error), remove func(context.Context, string) (*sluicev1.Outcome, error),
 ) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cobra.MinimumNArgs(1), ValidArgsFunction: c.complete(math.MaxInt, names),
+		Use: use, Short: short, Args: atLeastOne("name"), ValidArgsFunction: c.complete(math.MaxInt, names),
 		RunE: c.does(func(ctx context.Context, args []string) error {
 			if c.expectedRevision != 0 && len(args) > 1 {
 				return usagef("--expected-revision goes with one name, got %d", len(args))

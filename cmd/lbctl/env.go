@@ -12,6 +12,7 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	readFile       func(string) ([]byte, error)
 	now            func() time.Time
 	sleep          func(context.Context, time.Duration) error
 	// dial connects to a unix socket.

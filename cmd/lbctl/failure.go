@@ -46,7 +46,7 @@ func (c *cli) report(cmd *cobra.Command, err error) int {
 		return reported.code
 	}
 	if usage := (usageError{}); !c.started || errors.As(err, &usage) {
-		fmt.Fprintf(c.stderr, "lbctl: %v (see %s --help)\n", err, cmd.CommandPath())
+		fmt.Fprintf(c.stderr, "lbctl: %s (see %s --help)\n", usageText(err), cmd.CommandPath())
 		return exitUsage
 	}
 	return c.explain(err, nil)
@@ -89,19 +89,16 @@ func violationsOf(err error) lb.Violations {
 }
 
 func exitCode(err error) int {
-	s, ok := status.FromError(err)
-	if !ok {
-		return exitFailed
-	}
-	switch s.Code() {
+	switch status.Code(err) {
 	case codes.OK:
 		return exitOK
 	case codes.NotFound:
 		return exitNotFound
 	case codes.Aborted, codes.AlreadyExists, codes.FailedPrecondition:
 		return exitConflict
+	default:
+		return exitFailed
 	}
-	return exitFailed
 }
 
 // message is what a user reads of err.

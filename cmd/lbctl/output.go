@@ -92,16 +92,19 @@ func writeRows(w io.Writer, rows [][]string, right []bool) {
 
 // printObject prints v as JSON, or as the YAML that says the same.
 func (c *cli) printObject(v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	jsonEncoder := json.NewEncoder(&text)
+	jsonEncoder.SetIndent("", "  ")
+	jsonEncoder.SetEscapeHTML(false) // "->" is for people to read
+	if err := jsonEncoder.Encode(v); err != nil {
 		return err
 	}
 	if c.output == "json" {
-		_, err = fmt.Fprintf(c.stdout, "%s\n", text)
+		_, err := text.WriteTo(c.stdout)
 		return err
 	}
 	var node yaml.Node
-	if err := yaml.Unmarshal(text, &node); err != nil { // JSON is YAML
+	if err := yaml.Unmarshal(text.Bytes(), &node); err != nil { // JSON is YAML
 		return err
 	}
 	plain(&node)
@@ -111,7 +114,7 @@ func (c *cli) printObject(v any) error {
 	if err := encoder.Encode(&node); err != nil {
 		return err
 	}
-	_, err = out.WriteTo(c.stdout)
+	_, err := out.WriteTo(c.stdout)
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -140,32 +139,4 @@ func verb(use, short string, nouns ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(nouns...)
 	return cmd
-}
-
-// exactly is cobra.ExactArgs with words that name the arguments.
-func exactly(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != len(names) {
-			return fmt.Errorf("%s takes %s, got %d arguments", cmd.CommandPath(), strings.Join(names, " and "), len(args))
-		}
-		return nil
-	}
-}
-
-// atMost is cobra.MaximumNArgs(1) in the words of exactly.
-func atMost(name string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return fmt.Errorf("%s takes at most one %s, got %d arguments", cmd.CommandPath(), name, len(args))
-		}
-		return nil
-	}
-}
-
-// none is cobra.NoArgs in the words of exactly.
-func none(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])
-	}
-	return nil
 }

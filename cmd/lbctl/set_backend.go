@@ -14,6 +14,9 @@ func (c *cli) setBackendCommand() *cobra.Command {
 		ValidArgsFunction: c.complete(1, c.backendNames),
 	}
 	fields := backendFlags(cmd)
+	for _, flag := range []string{"weight", "scale"} {
+		cmd.Flags().Lookup(flag).DefValue = "0" // what is not named stays: the help must not show a default
+	}
 	cmd.RunE = c.does(func(ctx context.Context, args []string) error {
 		if err := needsOne(cmd, "address", "weight", "scale"); err != nil {
 			return err

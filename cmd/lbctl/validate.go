@@ -24,7 +24,7 @@ func (c *cli) validateCommand() *cobra.Command {
 				return err
 			}
 			if c.output == "table" || c.output == "wide" {
-				fmt.Fprintf(c.stdout, "%s is valid: %s\n", file, summary(doc.Config))
+				fmt.Fprintf(c.stdout, "%s is valid: %s\n", documentName(file), summary(doc.Config))
 			}
 			c.warn(append(doc.Config.Warnings(), beyondDefaults(doc.Config)...))
 			return nil

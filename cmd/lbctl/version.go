@@ -3,11 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-lb/sluice/internal/version"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
 
@@ -20,7 +19,7 @@ func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the versions of lbctl and, where it answers, of lbd", Args: none,
 		RunE: c.does(func(ctx context.Context, _ []string) error {
-			items := []versionItem{{"lbctl", version()}}
+			items := []versionItem{{"lbctl", version.String()}}
 			answer, err := call(ctx, c, sluicev1.SluiceClient.GetStatus, &sluicev1.GetStatusRequest{})
 			if err == nil {
 				items = append(items, versionItem{"lbd", answer.GetVersion()})
@@ -33,13 +32,4 @@ func (c *cli) versionCommand() *cobra.Command {
 			}, func(i versionItem) string { return i.Name }})
 		}),
 	}
-}
-
-// version is the module's version, as the Go tool stamps it from the tag or commit.
-func version() string {
-	v := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		v = info.Main.Version
-	}
-	return fmt.Sprintf("%s %s/%s %s", v, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }

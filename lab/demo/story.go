@@ -110,11 +110,10 @@ func (d *demo) raise(bin string) error {
 		return err
 	}
 	d.say("lab %s: client, router, load balancer, three backends", d.topology.Name)
-	for _, b := range d.topology.Backends {
-		if err := d.equip(b); err != nil {
-			return err
-		}
+	if err := d.topology.Equip(d.topology.Backends, vips...); err != nil {
+		return err
 	}
+	d.say("every backend has an agent and servers")
 	if d.lbd, err = d.topology.StartLBD(); err != nil {
 		return err
 	}
@@ -128,15 +127,6 @@ func (d *demo) raise(bin string) error {
 	}
 	d.say("the client sends %d HTTP requests a second to each of %s", time.Second/requestEvery, strings.Join(vips, " and "))
 	return nil
-}
-
-// equip starts a backend's agent and servers.
-func (d *demo) equip(b *lab.Backend) error {
-	if _, err := d.topology.StartAgent(b, vips...); err != nil {
-		return err
-	}
-	_, err := d.topology.StartServers(b, vips...)
-	return err
 }
 
 // awaitAnswers waits until both VIPs answer.
@@ -155,7 +145,7 @@ func (d *demo) addBackend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.equip(b); err != nil {
+	if err := d.topology.Equip([]*lab.Backend{b}, vips...); err != nil {
 		return err
 	}
 	applied := make([]time.Time, len(pools))

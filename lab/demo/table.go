@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,20 +15,10 @@ import (
 func (d *demo) table(ctx context.Context) string {
 	var text strings.Builder
 	fmt.Fprintln(&text)
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	backends, err := d.backends(ctx)
-	fmt.Fprintln(w, "  BACKEND\tADDRESS\tWEIGHT\tSLOTS\tANSWERED\tPACKETS\tBYTES\tNEXT HOP")
-	for _, b := range backends {
-		hop := b.GetNextHop()
-		fmt.Fprintf(w, "  %s/%s\t%s\t%d\t%d/%d\t%d\t%d\t%d\t%s %s %s\n",
-			b.GetPool(), b.GetBackend().GetName(), b.GetBackend().GetAddress(), b.GetEffectiveWeight(),
-			b.GetSlots(), b.GetPoolSlots(), d.answered(b.GetPool(), b.GetBackend().GetName()),
-			b.GetCounter().GetPackets(), b.GetCounter().GetBytes(),
-			hop.GetGateway(), hop.GetMac(), stateName(hop.GetState()))
-	}
-	_ = w.Flush() // a strings.Builder does not fail
-	if err != nil {
-		fmt.Fprintln(&text, "  lbd is away; the client sees:")
+	if backends, err := d.backends(ctx); err == nil {
+		d.describe(&text, backends)
+	} else {
+		fmt.Fprintln(&text, "  lbd is away; the client goes on and has seen:")
 		for i, pool := range pools {
 			fmt.Fprintf(&text, "  %s: %v\n", pool, d.requests(i).Answers)
 		}
@@ -40,6 +31,21 @@ func (d *demo) table(ctx context.Context) string {
 	}
 	fmt.Fprint(&text, "\n\n")
 	return text.String()
+}
+
+// describe writes one line for each backend.
+func (d *demo) describe(text io.Writer, backends []*sluicev1.BackendStatus) {
+	w := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "  BACKEND\tADDRESS\tWEIGHT\tSLOTS\tANSWERED\tPACKETS\tBYTES\tNEXT HOP")
+	for _, b := range backends {
+		hop := b.GetNextHop()
+		fmt.Fprintf(w, "  %s/%s\t%s\t%d\t%d/%d\t%d\t%d\t%d\t%s %s %s\n",
+			b.GetPool(), b.GetBackend().GetName(), b.GetBackend().GetAddress(), b.GetEffectiveWeight(),
+			b.GetSlots(), b.GetPoolSlots(), d.answered(b.GetPool(), b.GetBackend().GetName()),
+			b.GetCounter().GetPackets(), b.GetCounter().GetBytes(),
+			hop.GetGateway(), hop.GetMac(), stateName(hop.GetState()))
+	}
+	_ = w.Flush() // text is in memory
 }
 
 // backends asks lbd, which may be dead.

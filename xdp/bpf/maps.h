@@ -39,7 +39,7 @@ struct {
 	__type(value, struct vip6_bucket);
 } vip6 SEC(".maps");
 
-/* Two copies of as many descriptors as there can be VIPs. */
+/* Two copies of limits.slots / 1,024 descriptors: no more pools have room for their slots. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

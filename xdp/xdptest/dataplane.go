@@ -59,6 +59,9 @@ func MustOpen(tb testing.TB, o xdp.Options) *xdp.Dataplane {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { d.Close() })
+	for _, name := range o.Interfaces {
+		keepDispatched(tb, d.Program(name))
+	}
 	return d
 }
 

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-lb/sluice/lab"
+)
+
+// runEnv turns the test binary into the demo.
+const runEnv = "SLUICE_RUN_DEMO"
+
+func TestMain(m *testing.M) {
+	lab.ServeIfAsked()
+	if os.Getenv(runEnv) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// output collects what the demo prints while it runs.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// TestInterrupt presses Ctrl-C in the middle of the demo, while requests are sent and a backend is about to be added: it
+// says so, fails, and leaves nothing behind.
+func TestInterrupt(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("root is needed to create network namespaces")
+		}
+		t.Skip("root is needed to create network namespaces")
+	}
+	bin := os.Getenv(lab.BinariesEnv)
+	if bin == "" {
+		bin = t.TempDir()
+		if _, err := lab.BuildBinaries("../..", bin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var printed output
+	demo := exec.Command(os.Args[0], "-bin", bin, "-document", "../../deploy/examples/demo.yaml")
+	demo.Env = append(os.Environ(), runEnv+"=1")
+	demo.Stdout, demo.Stderr = &printed, &printed
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(printed.String(), "requests answered"); {
+		if time.Now().After(deadline) {
+			_ = demo.Process.Kill()
+			t.Fatalf("no table within a minute; it printed:\n%s", printed.String())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	_, rest, _ := strings.Cut(printed.String(), "lab sluice-")
+	number, _, _ := strings.Cut(rest, ":")
+	name := "sluice-" + number
+	if len(lab.Leftovers(name)) == 0 {
+		t.Fatalf("lab %q is not there while the demo runs", name)
+	}
+	if err := demo.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Wait(); err == nil || demo.ProcessState.ExitCode() != 1 {
+		t.Errorf("it ended with %v, want exit status 1", err)
+	}
+	if !strings.Contains(printed.String(), "interrupted") {
+		t.Errorf("it does not say that it was interrupted; it printed:\n%s", printed.String())
+	}
+	if left := lab.Leftovers(name); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if pids := processesOf(t, name); len(pids) > 0 {
+		t.Errorf("still running: %q", pids)
+	}
+}
+
+// processesOf lists the processes that have a lab's name on their command line, as lbd and lbagent do.
+func processesOf(t *testing.T, name string) (found []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, _ := os.ReadFile(file) // a process that has ended
+		if bytes.Contains(data, []byte(name+"/")) {
+			found = append(found, strings.ReplaceAll(string(data), "\x00", " "))
+		}
+	}
+	return found
+}
