@@ -31,9 +31,9 @@ func TestFailedChangeLeavesEverythingAsItWas(t *testing.T) {
 		arm     func(*node)
 		dropped bool // the pending record went too
 	}{
-		{"store-cannot-take-pending", func(n *node) { n.store.fail["pending"] = injected }, true},
-		{"data-plane-refuses", func(n *node) { n.dp.fail = injected }, true},
-		{"data-plane-refuses-and-pending-stays", func(n *node) { n.dp.fail = injected; n.store.fail["drop"] = injected }, false},
+		{"store-cannot-take-pending", func(n *node) { n.store.breakCall("pending", injected) }, true},
+		{"data-plane-refuses", func(n *node) { n.dp.breakPublish(injected) }, true},
+		{"data-plane-refuses-and-pending-stays", func(n *node) { n.dp.breakPublish(injected); n.store.breakCall("drop", injected) }, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			n, c := webNode(t)
@@ -46,7 +46,7 @@ func TestFailedChangeLeavesEverythingAsItWas(t *testing.T) {
 			if row.dropped && whole(t, n) != before {
 				t.Errorf("before %s\nafter %s", before, whole(t, n))
 			}
-			clear(n.store.fail)
+			n.store.repair()
 			if got := n.hops.tracked; len(got) != 2 {
 				t.Errorf("next hops of %v are watched, want those of 2 backends", got)
 			}
@@ -65,7 +65,8 @@ func TestFailedChangeLeavesEverythingAsItWas(t *testing.T) {
 func TestFailedChangeIsDiscardedAtStart(t *testing.T) {
 	n := mustNode(t, t.TempDir())
 	n.apply(t, web(2))
-	n.dp.fail, n.store.fail["drop"] = errors.New("injected"), errors.New("injected")
+	n.dp.breakPublish(errors.New("injected"))
+	n.store.breakCall("drop", errors.New("injected"))
 	if _, err := n.engine.Write(background(), control.WriteOptions{}, replace(web(3))); err == nil {
 		t.Fatal("no error")
 	}
@@ -80,7 +81,7 @@ func TestFailedChangeIsDiscardedAtStart(t *testing.T) {
 func TestCommitFailsAfterPublication(t *testing.T) {
 	n := mustNode(t, t.TempDir())
 	n.apply(t, web(2))
-	n.store.fail["commit"] = errors.New("injected fault")
+	n.store.breakCall("commit", errors.New("injected fault"))
 	out := n.apply(t, web(3))
 	if out.Revision != 2 || !strings.Contains(strings.Join(out.Warnings, "\n"), "injected fault") {
 		t.Errorf("revision %d, warnings %q; want 2 and the fault", out.Revision, out.Warnings)

@@ -170,6 +170,19 @@ func (d *dataplane) Info() (lb.DataplaneInfo, error) {
 	}, nil
 }
 
+// breakPublish makes the next Publish fail, breakMAC every SetMAC until it is nil again.
+func (d *dataplane) breakPublish(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail = err
+}
+
+func (d *dataplane) breakMAC(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failMAC = err
+}
+
 // contents is a copy of what the maps hold.
 func (d *dataplane) contents() pinned {
 	d.mu.Lock()
@@ -251,31 +264,47 @@ func (n *nextHops) set(a netip.Addr, h lb.NextHop) {
 	}
 }
 
-// flakyStore fails the call it is told to.
+// flakyStore fails the calls that it is told to.
 type flakyStore struct {
 	*store.Store
+
+	mu   sync.Mutex
 	fail map[string]error
 }
 
-func (f *flakyStore) SetPending(st *lb.State) error {
-	if err := f.fail["pending"]; err != nil {
-		return err
-	}
-	return f.Store.SetPending(st)
+// breakCall makes calls of a kind fail: "pending", "drop" or "commit".
+func (f *flakyStore) breakCall(kind string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail[kind] = err
 }
 
-func (f *flakyStore) DropPending() error {
-	if err := f.fail["drop"]; err != nil {
+// repair makes everything work again.
+func (f *flakyStore) repair() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.fail)
+}
+
+// or does a call unless its kind is broken.
+func (f *flakyStore) or(kind string, call func() error) error {
+	f.mu.Lock()
+	err := f.fail[kind]
+	f.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	return f.Store.DropPending()
+	return call()
 }
+
+func (f *flakyStore) SetPending(st *lb.State) error {
+	return f.or("pending", func() error { return f.Store.SetPending(st) })
+}
+
+func (f *flakyStore) DropPending() error { return f.or("drop", f.Store.DropPending) }
 
 func (f *flakyStore) Commit(st *lb.State) error {
-	if err := f.fail["commit"]; err != nil {
-		return err
-	}
-	return f.Store.Commit(st)
+	return f.or("commit", func() error { return f.Store.Commit(st) })
 }
 
 // sameConfig takes no list and an empty one for the same.

@@ -90,7 +90,7 @@ func TestMovedHopsArePublishedTogether(t *testing.T) {
 func TestFailuresWithoutAClientAreTriedAgain(t *testing.T) {
 	running(t, func(t *testing.T, n *node) {
 		publication := n.dp.Published()
-		n.dp.fail = errors.New("injected fault")
+		n.dp.breakPublish(errors.New("injected fault"))
 		hop := defaultHop(backend(0).Address)
 		hop.MTU = 1400
 		n.hops.set(backend(0).Address, hop)
@@ -106,11 +106,11 @@ func TestFailuresWithoutAClientAreTriedAgain(t *testing.T) {
 		}
 		n.check(t)
 
-		n.dp.failMAC = errors.New("injected fault")
+		n.dp.breakMAC(errors.New("injected fault"))
 		hop.MAC[5]++
 		n.hops.set(backend(0).Address, hop)
 		time.Sleep(time.Second)
-		n.dp.failMAC = nil
+		n.dp.breakMAC(nil)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		n.check(t)
@@ -119,12 +119,12 @@ func TestFailuresWithoutAClientAreTriedAgain(t *testing.T) {
 
 func TestFailedCommitIsTriedAgain(t *testing.T) {
 	running(t, func(t *testing.T, n *node) {
-		n.store.fail["commit"] = errors.New("injected fault")
+		n.store.breakCall("commit", errors.New("injected fault"))
 		n.apply(t, web(3))
 		n.hops.set(backend(0).Address, defaultHop(backend(0).Address)) // as a new backend's next hop does
 		time.Sleep(time.Second)
 		synctest.Wait()
-		clear(n.store.fail)
+		n.store.repair()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if w := n.engine.Warnings(); len(w) != 0 {

@@ -1,7 +1,6 @@
 package control_test
 
 import (
-	"io"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -21,7 +20,7 @@ type node struct {
 	engine *control.Engine
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // openNode opens everything in dir and starts. step is called at every step of a publication.
 func openNode(dir string, step func(string)) (*node, error) {

@@ -46,6 +46,7 @@ func hopWarning(s nexthop.Status) string {
 		return fmt.Sprintf("its next hop behind %s does not answer: the last good address %s stays in use", s.Route.Interface, s.MAC)
 	case nexthop.EgressUnmanaged:
 		return fmt.Sprintf("its route leads out of %s, which is not a managed interface: its packets are dropped (add it with --interface)", s.Route.Interface)
+	case nexthop.Reachable, nexthop.Stale:
 	}
 	return ""
 }

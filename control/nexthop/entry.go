@@ -88,11 +88,9 @@ func (e *entry) setRoute(r Route, ok bool) {
 // would send to it, and is kept in every other.
 func (e *entry) setNeighbour(n Neighbour) {
 	e.condition = n.Condition
-	switch n.Condition {
-	case Confirmed, Unconfirmed, Fixed:
-		if !n.MAC.IsZero() {
-			e.MAC = n.MAC
-		}
+	good := n.Condition == Confirmed || n.Condition == Unconfirmed || n.Condition == Fixed
+	if good && !n.MAC.IsZero() {
+		e.MAC = n.MAC
 	}
 }
 

@@ -3,7 +3,6 @@ package nexthop
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -13,7 +12,7 @@ import (
 	"github.com/sluice-lb/sluice/lb"
 )
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // run gives test a Watcher that runs, with clock and kernel of its own, and sees that every goroutine ends.
 func run(t *testing.T, test func(t *testing.T, w *Watcher, k *kernel)) {

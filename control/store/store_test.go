@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -22,7 +21,7 @@ import (
 	"github.com/sluice-lb/sluice/lb"
 )
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
