@@ -15,7 +15,7 @@ import (
 )
 
 func TestEcho(t *testing.T) {
-	for _, hook := range []string{"tcx", "clsact"} {
+	for _, hook := range hooks(t) {
 		t.Run(hook, func(t *testing.T) {
 			h := mustHost(t)
 			h.start(t, append(standard, "--attach", hook)...)
