@@ -64,7 +64,7 @@ func TestAdopt(t *testing.T) {
 
 			extra := netip.MustParseAddr("198.51.100.99")
 			second := h.start(t, append(args, "--vip", extra.String())...)
-			mustContain(t, second.log.String(), "adopted=true")
+			second.mustSay(t, "adopted=true")
 			if vips := h.mustStatus(t).VIPs; !slices.Contains(vips, agent.VIPStatus{Address: extra, Present: true, Added: true}) {
 				t.Errorf("VIPs %+v", vips)
 			}
@@ -278,12 +278,10 @@ func TestRepair(t *testing.T) {
 			eventually(t, "VIP back on lo", func() bool {
 				return slices.Contains(loopbackAddresses(t, h.Backend), vip.IPNet.String())
 			})
-			eventually(t, "said so", func() bool { return strings.Contains(p.log.String(), "address put back") })
+			p.mustSay(t, "address put back")
 
 			h.Unwire(t)
-			eventually(t, "said that the interface is gone", func() bool {
-				return strings.Contains(p.log.String(), "interface gone")
-			})
+			p.mustSay(t, "interface gone")
 			h.MustWire(t)
 			eventually(t, "programs on the new interface", func() bool {
 				i := h.mustStatus(t).Interfaces[0]
@@ -354,10 +352,13 @@ func mustBeReadable(t *testing.T) {
 func TestMountsBPFFS(t *testing.T) {
 	h := mustHost(t)
 	p := h.start(t, standard...)
-	mustContain(t, p.log.String(), "bpffs mounted", h.bpf)
+	p.mustSay(t, "bpffs mounted")
+	p.mustSay(t, h.bpf)
 	p.terminate(t)
-	mustContain(t, p.log.String(), "decapsulation goes on")
-	if p := h.start(t, standard...); strings.Contains(p.log.String(), "bpffs mounted") {
+	p.mustSay(t, "decapsulation goes on")
+	p = h.start(t, standard...)
+	p.mustSay(t, "set up")
+	if strings.Contains(p.log.String(), "bpffs mounted") {
 		t.Error("bpffs was mounted twice")
 	}
 }

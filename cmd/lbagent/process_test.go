@@ -49,8 +49,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// hooks are those that this kernel has.
-func hooks(t *testing.T) []string {
+// kernelSince says whether this kernel is of at least that release.
+func kernelSince(t *testing.T, wantMajor, wantMinor int) bool {
 	t.Helper()
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -60,7 +60,13 @@ func hooks(t *testing.T) []string {
 	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
 		t.Fatal(err)
 	}
-	if major > 6 || major == 6 && minor >= 6 {
+	return major > wantMajor || major == wantMajor && minor >= wantMinor
+}
+
+// hooks are those that this kernel has.
+func hooks(t *testing.T) []string {
+	t.Helper()
+	if kernelSince(t, 6, 6) {
 		return []string{"tcx", "clsact"}
 	}
 	return []string{"clsact"}
@@ -150,6 +156,12 @@ func (h *host) start(t *testing.T, args ...string) *process {
 		t.Fatalf("agent said %q: %v", message[:n], err)
 	}
 	return p
+}
+
+// mustSay waits for the log, which arrives by a pipe of its own.
+func (p *process) mustSay(t *testing.T, part string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%q in the log", part), func() bool { return strings.Contains(p.log.String(), part) })
 }
 
 func (p *process) kill() {
