@@ -289,11 +289,26 @@ func TestRepair(t *testing.T) {
 			})
 			mustClient(t, h.Lab, false, 0).mustAnswer(t)
 
+			// Neither raises an event; the one of the MTU makes the agent look.
+			strict := sysctlPath(agenttest.BackendDevice + "/rp_filter")
+			setSysctl(t, h.Backend, strict, "1")
 			eth := h.Backend.MustLink(t, agenttest.BackendDevice)
+			if hook == "clsact" {
+				if err := h.Backend.QdiscDel(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: eth.Attrs().Index,
+					Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := h.Backend.LinkSetMTU(eth, 1400); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "MSS limit follows the MTU", func() bool { return h.mustStatus(t).MSSLimitV4 == 1340 })
+			if got := sysctlOf(t, h.Backend, strict); got != "0" {
+				t.Errorf("rp_filter is %s, want 0", got)
+			}
+			if i := h.mustStatus(t).Interfaces[0]; !i.Ingress || !i.Egress {
+				t.Errorf("programs were not put back: %+v", i)
+			}
 
 			if n := strings.Count(p.log.String(), "address put back"); n != 1 {
 				t.Errorf("the address was put back %d times", n)
