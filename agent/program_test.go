@@ -401,3 +401,20 @@ func TestIngressOneFamily(t *testing.T) {
 		b.check(t, good(!v6).but(VerdictPassNotEncapsulated, nil))
 	}
 }
+
+// A program that is anywhere near the limit of a million here is beyond it in the oldest kernel, whose verifier sees more states.
+func TestProgramsAreSimple(t *testing.T) {
+	const most = 50000
+	b := mustLoad(t, testOptions(t))
+	for name, p := range map[string]*ebpf.Program{"ingress": b.SluiceIngress, "egress": b.SluiceEgress} {
+		info, err := p.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, ok := info.VerifiedInstructions()
+		t.Logf("%s: %d instructions verified", name, n)
+		if ok && n > most {
+			t.Errorf("%s: %d instructions verified, want at most %d", name, n, most)
+		}
+	}
+}

@@ -5,9 +5,10 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
 	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // The addresses of a Lab: VIPs, clients, and the underlay between load balancer and backend.
@@ -36,6 +37,7 @@ type Lab struct {
 func MustLab(t testing.TB) *Lab {
 	t.Helper()
 	l := &Lab{Client: MustNamespace(t), Backend: MustNamespace(t), encap: &encapObjects{}}
+	check(t, rlimit.RemoveMemlock())
 	check(t, loadEncapObjects(l.encap, nil))
 	t.Cleanup(func() { l.encap.Close() })
 	l.MustWire(t)
@@ -75,16 +77,27 @@ func (l *Lab) Unwire(t testing.TB) {
 	check(t, l.Client.LinkDel(l.Client.MustLink(t, clientDevice)))
 }
 
+// attachEncap uses clsact, which every kernel has.
 func (l *Lab) attachEncap(t testing.TB) {
 	t.Helper()
 	index := l.Client.MustLink(t, clientDevice).Attrs().Index
-	var tcx link.Link
-	var err error
-	l.Client.Do(t, func() {
-		tcx, err = link.AttachTCX(link.TCXOptions{Interface: index, Program: l.encap.Encap, Attach: ebpf.AttachTCXEgress})
-	})
-	check(t, err)
-	t.Cleanup(func() { tcx.Close() })
+	check(t, l.Client.QdiscAdd(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: index,
+		Handle:    netlink.MakeHandle(0xffff, 0),
+		Parent:    netlink.HANDLE_CLSACT,
+	}}))
+	check(t, l.Client.FilterAdd(&netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: index,
+			Parent:    netlink.HANDLE_MIN_EGRESS,
+			Protocol:  unix.ETH_P_ALL,
+			Priority:  1,
+			Handle:    1,
+		},
+		Fd:           l.encap.Encap.FD(),
+		Name:         "encap",
+		DirectAction: true,
+	}))
 }
 
 func (l *Lab) mustSet(t testing.TB, v *ebpf.Variable, value any) {

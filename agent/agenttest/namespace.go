@@ -45,7 +45,18 @@ func MustNamespace(t testing.TB) *Namespace {
 		n.ns.Close()
 	})
 	check(t, n.LinkSetUp(n.MustLink(t, "lo")))
+	n.skipAddressDetection(t)
 	return n
+}
+
+// skipAddressDetection makes IPv6 usable at once: until the link-local address is certain, some kernels resolve nobody.
+func (n *Namespace) skipAddressDetection(t testing.TB) {
+	t.Helper()
+	for _, conf := range []string{"all", "default"} {
+		var err error
+		n.Do(t, func() { err = os.WriteFile("/proc/sys/net/ipv6/conf/"+conf+"/accept_dad", []byte("0"), 0) })
+		check(t, err)
+	}
 }
 
 // onThread runs f on a thread of its own, which ends with it: its namespace is never anybody else's.

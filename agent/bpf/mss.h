@@ -23,6 +23,7 @@
 #define TCP_OPTION_MSS 2
 /* Each option takes at least one of the 40 bytes that a TCP header has for them. */
 #define TCP_OPTIONS_MAX 40
+#define TCP_OPTIONS_MASK 127
 #define IPV4_OFFSET 0x1fff
 
 struct tcp_option {
@@ -69,14 +70,22 @@ static __always_inline _Bool is_syn_v6(const struct __sk_buff *skb, struct syn *
 	return is_syn(data, end, ETH_HLEN + sizeof(*ip), s) && is_vip_v6(&ip->saddr);
 }
 
-/* find_mss returns the offset of the MSS option and its value, or 0. */
+/*
+ * find_mss returns the offset of the MSS option and its value, or 0. The mask changes nothing, as an
+ * option that fits begins before 40 and is no longer than that. It gives the position the same range
+ * on every path, without which the verifier of Linux 5.10 follows each combination of lengths.
+ */
 static __always_inline __u32 find_mss(const struct __sk_buff *skb, const struct syn *s, __u16 *mss)
 {
-	__u32 offset = s->tcp + sizeof(struct tcphdr);
-	struct tcp_option o;
+	__u32 at = 0;
 
 	for (int i = 0; i < TCP_OPTIONS_MAX; i++) {
+<<<<<<< HEAD
 		__u32 has_len, step;
+=======
+		__u32 offset = s->tcp + sizeof(struct tcphdr) + at;
+		struct tcp_option o;
+>>>>>>> agent
 
 		if (offset + sizeof(o) > s->options || bpf_skb_load_bytes(skb, offset, &o, sizeof(o)))
 			return 0;
@@ -84,6 +93,7 @@ static __always_inline __u32 find_mss(const struct __sk_buff *skb, const struct 
 			*mss = bpf_ntohs(o.value);
 			return o.len == sizeof(o) ? offset : 0;
 		}
+<<<<<<< HEAD
 		/*
 		 * Every option but NOP has a length. Computed without a branch: each would double
 		 * the states that the verifier of Linux 5.10 walks through, in every round.
@@ -94,6 +104,13 @@ static __always_inline __u32 find_mss(const struct __sk_buff *skb, const struct 
 		if (o.kind == TCP_OPTION_END || step - has_len - 1 > 0xfe)
 			return 0;
 		offset += step & 0xff;
+=======
+		if (o.kind == TCP_OPTION_NOP)
+			o.len = 1;
+		else if (o.kind == TCP_OPTION_END || o.len < 2 || o.len > TCP_OPTIONS_MAX)
+			return 0;
+		at = (at + o.len) & TCP_OPTIONS_MASK;
+>>>>>>> agent
 	}
 	return 0;
 }

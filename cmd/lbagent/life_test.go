@@ -44,7 +44,7 @@ func questions(t *testing.T, c client) (stop func() (asked, lost int)) {
 
 // Agents are killed, stopped, adopted and changed under traffic: no question is lost, and the counters go on.
 func TestAdopt(t *testing.T) {
-	for _, hook := range []string{"tcx", "clsact"} {
+	for _, hook := range hooks(t) {
 		t.Run(hook, func(t *testing.T) {
 			h := mustHost(t)
 			args := append(slices.Clone(standard), "--attach", hook)
@@ -64,7 +64,7 @@ func TestAdopt(t *testing.T) {
 
 			extra := netip.MustParseAddr("198.51.100.99")
 			second := h.start(t, append(args, "--vip", extra.String())...)
-			mustContain(t, second.log.String(), "adopted=true")
+			second.mustSay(t, "adopted=true")
 			if vips := h.mustStatus(t).VIPs; !slices.Contains(vips, agent.VIPStatus{Address: extra, Present: true, Added: true}) {
 				t.Errorf("VIPs %+v", vips)
 			}
@@ -100,6 +100,9 @@ func TestAdopt(t *testing.T) {
 
 // An agent of the other hook takes over without both taking a header off, and without a gap.
 func TestChangeHook(t *testing.T) {
+	if len(hooks(t)) == 1 {
+		return // there is nothing to change to
+	}
 	h := mustHost(t)
 	p := h.start(t, append(slices.Clone(standard), "--attach", "clsact")...)
 	serveEcho(t, h.Backend, agenttest.VIPv4)
@@ -187,7 +190,7 @@ func (h *host) snapshot(t *testing.T) string {
 }
 
 func TestDetach(t *testing.T) {
-	for _, hook := range []string{"tcx", "clsact"} {
+	for _, hook := range hooks(t) {
 		t.Run(hook, func(t *testing.T) {
 			h := mustHost(t)
 			for i, name := range watchedSysctls {
@@ -257,7 +260,7 @@ func TestFailedSetUp(t *testing.T) {
 
 // What somebody else takes away comes back.
 func TestRepair(t *testing.T) {
-	for _, hook := range []string{"tcx", "clsact"} {
+	for _, hook := range hooks(t) {
 		t.Run(hook, func(t *testing.T) {
 			h := mustHost(t)
 			p := h.start(t, append(slices.Clone(standard), "--attach", hook)...)
@@ -275,12 +278,10 @@ func TestRepair(t *testing.T) {
 			eventually(t, "VIP back on lo", func() bool {
 				return slices.Contains(loopbackAddresses(t, h.Backend), vip.IPNet.String())
 			})
-			eventually(t, "said so", func() bool { return strings.Contains(p.log.String(), "address put back") })
+			p.mustSay(t, "address put back")
 
 			h.Unwire(t)
-			eventually(t, "said that the interface is gone", func() bool {
-				return strings.Contains(p.log.String(), "interface gone")
-			})
+			p.mustSay(t, "interface gone")
 			h.MustWire(t)
 			eventually(t, "programs on the new interface", func() bool {
 				i := h.mustStatus(t).Interfaces[0]
@@ -288,11 +289,26 @@ func TestRepair(t *testing.T) {
 			})
 			mustClient(t, h.Lab, false, 0).mustAnswer(t)
 
+			// Neither raises an event; the one of the MTU makes the agent look.
+			strict := sysctlPath(agenttest.BackendDevice + "/rp_filter")
+			setSysctl(t, h.Backend, strict, "1")
 			eth := h.Backend.MustLink(t, agenttest.BackendDevice)
+			if hook == "clsact" {
+				if err := h.Backend.QdiscDel(&netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: eth.Attrs().Index,
+					Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := h.Backend.LinkSetMTU(eth, 1400); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "MSS limit follows the MTU", func() bool { return h.mustStatus(t).MSSLimitV4 == 1340 })
+			if got := sysctlOf(t, h.Backend, strict); got != "0" {
+				t.Errorf("rp_filter is %s, want 0", got)
+			}
+			if i := h.mustStatus(t).Interfaces[0]; !i.Ingress || !i.Egress {
+				t.Errorf("programs were not put back: %+v", i)
+			}
 
 			if n := strings.Count(p.log.String(), "address put back"); n != 1 {
 				t.Errorf("the address was put back %d times", n)
@@ -351,10 +367,13 @@ func mustBeReadable(t *testing.T) {
 func TestMountsBPFFS(t *testing.T) {
 	h := mustHost(t)
 	p := h.start(t, standard...)
-	mustContain(t, p.log.String(), "bpffs mounted", h.bpf)
+	p.mustSay(t, "bpffs mounted")
+	p.mustSay(t, h.bpf)
 	p.terminate(t)
-	mustContain(t, p.log.String(), "decapsulation goes on")
-	if p := h.start(t, standard...); strings.Contains(p.log.String(), "bpffs mounted") {
+	p.mustSay(t, "decapsulation goes on")
+	p = h.start(t, standard...)
+	p.mustSay(t, "set up")
+	if strings.Contains(p.log.String(), "bpffs mounted") {
 		t.Error("bpffs was mounted twice")
 	}
 }

@@ -25,8 +25,11 @@ const patience = 10 * time.Second
 
 var binary string
 
-// The tests run the real program: built once, as it is shipped.
+// The tests run the real program: built once, as it is shipped, or the one that LBAGENT names where there is no Go.
 func TestMain(m *testing.M) {
+	if binary = os.Getenv("LBAGENT"); binary != "" {
+		os.Exit(m.Run())
+	}
 	dir, err := os.MkdirTemp("", "lbagent-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -44,6 +47,29 @@ func TestMain(m *testing.M) {
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// kernelSince says whether this kernel is of at least that release.
+func kernelSince(t *testing.T, wantMajor, wantMinor int) bool {
+	t.Helper()
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	return major > wantMajor || major == wantMajor && minor >= wantMinor
+}
+
+// hooks are those that this kernel has.
+func hooks(t *testing.T) []string {
+	t.Helper()
+	if kernelSince(t, 6, 6) {
+		return []string{"tcx", "clsact"}
+	}
+	return []string{"clsact"}
 }
 
 // host is the backend of a lab and the directories of its agents.
@@ -130,6 +156,12 @@ func (h *host) start(t *testing.T, args ...string) *process {
 		t.Fatalf("agent said %q: %v", message[:n], err)
 	}
 	return p
+}
+
+// mustSay waits for the log, which arrives by a pipe of its own.
+func (p *process) mustSay(t *testing.T, part string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%q in the log", part), func() bool { return strings.Contains(p.log.String(), part) })
 }
 
 func (p *process) kill() {

@@ -51,6 +51,7 @@ func state(publication uint64) *lb.State {
 	return &lb.State{
 		Publication: publication,
 		Revision:    7,
+		Conditions:  lb.Conditions{"web/a": lb.ConditionSoft},
 		Config: lb.Config{
 			Pools: []lb.Pool{
 				{Name: "six", Slots: 2048, Backends: []lb.Backend{{Name: "b", Address: v6, Weight: 65535, Scale: lb.MaxScale}}},
