@@ -109,7 +109,7 @@ func TestNoBPFFS(t *testing.T) {
 	if err := topology.awaitServing(p); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(p.Log(), "/sys/fs/bpf") {
+	if !strings.Contains(p.Log(), "bpffs mounted") {
 		t.Errorf("it does not say that it mounted /sys/fs/bpf; it printed:\n%s", p.Log())
 	}
 }
@@ -149,7 +149,7 @@ func TestNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(home)
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	if err := os.Chown(home, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
