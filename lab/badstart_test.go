@@ -50,6 +50,16 @@ func TestMissingInterface(t *testing.T) {
 	}
 }
 
+// TestNoNativeXDP names an interface whose driver has no native XDP: lbd refuses, and says what would work. It never falls
+// back by itself.
+func TestNoNativeXDP(t *testing.T) {
+	topology := raiseBare(t, 0)
+	refused(t, topology, "lbd", append(topology.LBDArgs(), "--interface", "lo"), `"lo"`, "--mode generic")
+	if id := xdpProgram(t, topology); id != 0 {
+		t.Errorf("program %d is attached to %s although lbd failed", id, Iface)
+	}
+}
+
 // TestForeignProgram finds a program of somebody else on the interface: lbd names it and lets it be.
 func TestForeignProgram(t *testing.T) {
 	topology := raiseBare(t, 0)
