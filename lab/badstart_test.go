@@ -50,6 +50,16 @@ func TestMissingInterface(t *testing.T) {
 	}
 }
 
+// TestNoNativeXDP names an interface whose driver has no native XDP: lbd refuses, and says what would work. It never falls
+// back by itself.
+func TestNoNativeXDP(t *testing.T) {
+	topology := raiseBare(t, 0)
+	refused(t, topology, "lbd", append(topology.LBDArgs(), "--interface", "lo"), `"lo"`, "--mode generic")
+	if id := xdpProgram(t, topology); id != 0 {
+		t.Errorf("program %d is attached to %s although lbd failed", id, Iface)
+	}
+}
+
 // TestForeignProgram finds a program of somebody else on the interface: lbd names it and lets it be.
 func TestForeignProgram(t *testing.T) {
 	topology := raiseBare(t, 0)
@@ -109,7 +119,7 @@ func TestNoBPFFS(t *testing.T) {
 	if err := topology.awaitServing(p); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(p.Log(), "/sys/fs/bpf") {
+	if !strings.Contains(p.Log(), "bpffs mounted") {
 		t.Errorf("it does not say that it mounted /sys/fs/bpf; it printed:\n%s", p.Log())
 	}
 }
@@ -149,7 +159,7 @@ func TestNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(home)
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	if err := os.Chown(home, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}

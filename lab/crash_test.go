@@ -16,22 +16,24 @@ import (
 )
 
 // TestRestart holds 100 connections to each VIP, and dials all the time, while lbd is killed and started, stopped and
-// started: no connection breaks, none moves, no dial fails, traffic flows while lbd is away, and every packet of that
-// time is in a counter.
+// started: no connection breaks, none moves, no dial fails, not one datagram is lost, traffic flows while lbd is away, and
+// every packet of that time is in a counter.
 func TestRestart(t *testing.T) {
 	topology, lbd := raiseWhole(t, 3)
 	client := api(t, topology)
 	before := readCounts(t, topology, client)
-	var lines, https []string
+	var lines, https, udp []string
 	for _, vip := range firstVIPs {
 		lines = append(lines, HostPort(vip, LinePort))
 		https = append(https, HostPort(vip, HTTPPort))
+		udp = append(udp, HostPort(vip, UDPPort))
 	}
 	held, err := topology.Client.Hold(100, 100*time.Millisecond, lines...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dials := topology.Client.Request(20*time.Millisecond, https...)
+	datagrams := topology.Client.Datagrams(5*time.Millisecond, udp...)
 	for _, ending := range []struct {
 		name string
 		end  func(*Process) error
@@ -51,7 +53,7 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	time.Sleep(300 * time.Millisecond)
-	for what, traffic := range map[string]*Traffic{"held connections": held, "dials": dials} {
+	for what, traffic := range map[string]*Traffic{"held connections": held, "dials": dials, "datagrams": datagrams} {
 		tally := traffic.Stop()
 		if err := tally.Err(); err != nil {
 			t.Errorf("%s: %v", what, err)

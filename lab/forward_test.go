@@ -17,6 +17,23 @@ func TestForwarding(t *testing.T) {
 	t.Run("weight-zero", func(t *testing.T) { testWeightZero(t, topology) })
 }
 
+// TestGenericMode forwards the same with the program in the network stack instead of the driver.
+func TestGenericMode(t *testing.T) {
+	topology := raiseBare(t, 2)
+	if err := topology.Equip(topology.Backends, testVIPs...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := topology.StartLBD("--mode", "generic"); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, topology, site(topology.Backends...))
+	awaitHops(t, topology)
+	for _, vip := range firstVIPs {
+		t.Run(vip+"/datagrams", func(t *testing.T) { testDatagrams(t, topology, vip) })
+		t.Run(vip+"/upload", func(t *testing.T) { testUpload(t, topology, vip) })
+	}
+}
+
 // testDials dials 300 times: every dial is answered, and every backend answers its share of them.
 func testDials(t *testing.T, topology *Topology, vip string) {
 	const dials, share, tolerance = 300, 100, 45 // 5 standard deviations of a fair draw are 41

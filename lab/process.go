@@ -26,7 +26,6 @@ type Process struct {
 	cmd  *exec.Cmd
 	log  string
 	done chan struct{}
-	err  error // how it ended; set before done is closed
 }
 
 // start starts a process in a namespace. Output of an earlier process of the same name is kept.
@@ -56,7 +55,7 @@ func (t *Topology) startWith(environment []string, ns *Namespace, name string, a
 	// An error means that it has ended already, which whoever waits for it to serve will tell better.
 	_ = recordProcess(t.Name, procsFile, p.PID())
 	go func() {
-		p.err = p.cmd.Wait()
+		_ = p.cmd.Wait() // ProcessState says how it ended
 		close(p.done)
 	}()
 	return p, nil
@@ -117,7 +116,7 @@ func (p *Process) await(check func() error) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended (%v) and printed:\n%s", p.Name, p.err, p.Log())
+			return fmt.Errorf("%s ended (%s) and printed:\n%s", p.Name, p.cmd.ProcessState, p.Log())
 		case <-timeout:
 			return fmt.Errorf("%s does not serve after %s: %w; it printed:\n%s", p.Name, servingTimeout, err, p.Log())
 		case <-time.After(10 * time.Millisecond):

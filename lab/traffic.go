@@ -47,12 +47,24 @@ func newTraffic() *Traffic {
 // Request sends HTTP requests, each on a new connection, to every address at the given interval. A slow answer does not
 // delay the next request.
 func (n *Namespace) Request(every time.Duration, addresses ...string) *Traffic {
+	return startTraffic(every, n.Get, addresses)
+}
+
+// Datagrams sends UDP datagrams, each from a new socket, to every address at the given interval. Nothing sends them
+// again: one that is lost is a failure.
+func (n *Namespace) Datagrams(every time.Duration, addresses ...string) *Traffic {
+	ask := func(address string) (string, error) { return n.AskDatagram(address, "hello") }
+	return startTraffic(every, ask, addresses)
+}
+
+// startTraffic asks at every address at an interval, without waiting for answers.
+func startTraffic(every time.Duration, ask func(address string) (who string, err error), addresses []string) *Traffic {
 	t := newTraffic()
 	for _, address := range addresses {
 		t.done.Go(func() {
 			t.repeat(every, func() bool {
 				t.done.Go(func() {
-					who, err := n.Get(address)
+					who, err := ask(address)
 					t.count(who, err)
 				})
 				return true

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// screen prints blocks of text: on a terminal a block replaces the one before, elsewhere it follows it.
+// screen prints blocks of text: on a terminal a block replaces the one before unless that was kept, elsewhere it
+// follows it.
 type screen struct {
 	out      *os.File
 	terminal bool
@@ -32,13 +33,34 @@ func (s *screen) interval() time.Duration {
 // draw shows a block below what was printed.
 func (s *screen) draw(block string) {
 	s.clear()
-	fmt.Fprint(s.out, block)
-	if s.terminal {
-		s.drawn = strings.Count(block, "\n")
+	if !s.terminal {
+		fmt.Fprint(s.out, block)
+		return
+	}
+	width := s.width()
+	for line := range strings.Lines(block) {
+		// A line that the terminal breaks would count twice when the block is cleared.
+		if text := strings.TrimSuffix(line, "\n"); len(text) > width {
+			line = text[:width] + "\n"
+		}
+		fmt.Fprint(s.out, line)
+		s.drawn++
 	}
 }
 
-// clear removes the block, so that the story can go on above it.
+// keep leaves the block where it is: what follows is printed below.
+func (s *screen) keep() { s.drawn = 0 }
+
+// width is the number of columns of the terminal.
+func (s *screen) width() int {
+	size, err := unix.IoctlGetWinsize(int(s.out.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return 80
+	}
+	return int(size.Col)
+}
+
+// clear removes the block, so that the story can go on in its place.
 func (s *screen) clear() {
 	if s.drawn > 0 {
 		fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.drawn) // cursor up, erase below

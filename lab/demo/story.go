@@ -308,7 +308,7 @@ func (d *demo) say(format string, args ...any) {
 // watch shows the table for the usual time.
 func (d *demo) watch(ctx context.Context) error { return d.show(ctx, watch) }
 
-// show shows the table, again and again.
+// show shows the table, again and again, and leaves the last one.
 func (d *demo) show(ctx context.Context, duration time.Duration) error {
 	end := time.After(duration)
 	refresh := time.NewTicker(d.screen.interval())
@@ -319,6 +319,7 @@ func (d *demo) show(ctx context.Context, duration time.Duration) error {
 			return ctx.Err()
 		case <-end:
 			d.screen.draw(d.table(ctx))
+			d.screen.keep()
 			return nil
 		case <-refresh.C:
 			d.screen.draw(d.table(ctx))
