@@ -80,12 +80,8 @@ static __always_inline __u32 find_mss(const struct __sk_buff *skb, const struct 
 	__u32 at = 0;
 
 	for (int i = 0; i < TCP_OPTIONS_MAX; i++) {
-<<<<<<< HEAD
-		__u32 has_len, step;
-=======
 		__u32 offset = s->tcp + sizeof(struct tcphdr) + at;
 		struct tcp_option o;
->>>>>>> agent
 
 		if (offset + sizeof(o) > s->options || bpf_skb_load_bytes(skb, offset, &o, sizeof(o)))
 			return 0;
@@ -93,24 +89,11 @@ static __always_inline __u32 find_mss(const struct __sk_buff *skb, const struct 
 			*mss = bpf_ntohs(o.value);
 			return o.len == sizeof(o) ? offset : 0;
 		}
-<<<<<<< HEAD
-		/*
-		 * Every option but NOP has a length. Computed without a branch: each would double
-		 * the states that the verifier of Linux 5.10 walks through, in every round.
-		 */
-		has_len = (((__u32)o.kind ^ TCP_OPTION_NOP) + 0xff) >> 8;
-		asm volatile("" : "+r"(has_len));
-		step = 1 + (o.len - 1U) * has_len;
-		if (o.kind == TCP_OPTION_END || step - has_len - 1 > 0xfe)
-			return 0;
-		offset += step & 0xff;
-=======
 		if (o.kind == TCP_OPTION_NOP)
 			o.len = 1;
 		else if (o.kind == TCP_OPTION_END || o.len < 2 || o.len > TCP_OPTIONS_MAX)
 			return 0;
 		at = (at + o.len) & TCP_OPTIONS_MASK;
->>>>>>> agent
 	}
 	return 0;
 }
