@@ -58,7 +58,8 @@ func TestRestart(t *testing.T) {
 		if err := tally.Err(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-		t.Logf("%s: %d held, %d answers, %d failures, %d moved", what, tally.Held, tally.Total(), tally.Failures, tally.Moved)
+		t.Logf("%s: %d held, %d answers, %d failures, %d moved, slowest %s",
+			what, tally.Held, tally.Total(), tally.Failures, tally.Moved, tally.Slowest)
 	}
 	after := readCounts(t, topology, client)
 	if got, want := after.sum-before.sum, after.received-before.received; got != want {

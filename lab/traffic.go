@@ -18,6 +18,8 @@ type Tally struct {
 	Moved int
 	// Held are the connections that were opened to be held.
 	Held int
+	// Slowest is the longest that an answer took: a second or more says that a packet was lost and sent again.
+	Slowest time.Duration
 	// First is the first failure, nil if there was none.
 	First error
 }
@@ -64,8 +66,9 @@ func startTraffic(every time.Duration, ask func(address string) (who string, err
 		t.done.Go(func() {
 			t.repeat(every, func() bool {
 				t.done.Go(func() {
+					started := time.Now()
 					who, err := ask(address)
-					t.count(who, err)
+					t.count(who, time.Since(started), err)
 				})
 				return true
 			})
@@ -99,8 +102,9 @@ func (t *Traffic) hold(l *Line, every time.Duration) {
 	t.done.Go(func() {
 		defer l.Close()
 		t.repeat(every, func() bool {
+			started := time.Now()
 			who, err := l.Ask("hello")
-			t.count(who, err)
+			t.count(who, time.Since(started), err)
 			if err == nil {
 				held.answered(t, who)
 			}
@@ -139,11 +143,12 @@ func (t *Traffic) Stop() Tally {
 }
 
 // count adds one answer or failure.
-func (t *Traffic) count(who string, err error) {
+func (t *Traffic) count(who string, took time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
 		t.tally.Answers[who]++
+		t.tally.Slowest = max(t.tally.Slowest, took)
 		return
 	}
 	t.tally.Failures++
@@ -167,10 +172,15 @@ func (t *Traffic) repeat(every time.Duration, f func() bool) {
 
 // Plus adds two tallies.
 func (t Tally) Plus(u Tally) Tally {
-	sum := Tally{maps.Clone(t.Answers), t.Failures + u.Failures, t.Moved + u.Moved, t.Held + u.Held, t.First}
-	if sum.Answers == nil {
-		sum.Answers = make(map[string]int)
+	sum := Tally{
+		Answers:  make(map[string]int),
+		Failures: t.Failures + u.Failures,
+		Moved:    t.Moved + u.Moved,
+		Held:     t.Held + u.Held,
+		Slowest:  max(t.Slowest, u.Slowest),
+		First:    t.First,
 	}
+	maps.Copy(sum.Answers, t.Answers)
 	for who, n := range u.Answers {
 		sum.Answers[who] += n
 	}
