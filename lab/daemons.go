@@ -57,22 +57,14 @@ func (t *Topology) StartLBD(flags ...string) (*Process, error) {
 
 // StartAgent starts lbagent in a backend for some VIPs and waits until it has set the backend up.
 func (t *Topology) StartAgent(b *Backend, vips ...string) (*Process, error) {
-	part := strings.TrimPrefix(b.Name, t.Name+"-")
-	ready, err := t.listenReady("lbagent-" + part)
-	if err != nil {
-		return nil, err
-	}
-	defer ready.socket.Close()
+	part := t.part(b.Namespace)
 	common := []string{"--state-dir", filepath.Join(t.Dir(), "agent-"+part), "--bpffs-dir", t.BPFFSDir(part)}
 	args := append([]string{t.binaries.LBAgent, "--interface", Iface, "--from", LBV4.String(), "--from", LBV6.String()}, common...)
 	for _, vip := range vips {
 		args = append(args, "--vip", vip)
 	}
-	p, err := t.startWith([]string{ready.environment()}, b.Namespace, "lbagent-"+part, args...)
+	p, err := t.startNotifying(b.Namespace, "lbagent-"+part, args...)
 	if err != nil {
-		return nil, err
-	}
-	if err := p.await(ready.check); err != nil {
 		return p, err
 	}
 	t.detachOnClose(p.Name, b.Namespace, append([]string{t.binaries.LBAgent, "--detach"}, common...)...)
@@ -106,17 +98,11 @@ func (t *Topology) StartServers(b *Backend, vips ...string) (*Process, error) {
 			args = append(args, kind+"="+HostPort(vip, port))
 		}
 	}
-	p, err := t.start(b.Namespace, "server-"+b.Server+"-"+strings.Join(vips, "-"), args...)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.await(func() error {
-		if !strings.Contains(p.Log(), serverReady) {
-			return fmt.Errorf("%s is not ready", p.Name)
-		}
-		return nil
-	})
+	return t.startNotifying(b.Namespace, "server-"+t.part(b.Namespace), args...)
 }
+
+// part is what tells a namespace apart from the others of the topology: "lb", "b1".
+func (t *Topology) part(n *Namespace) string { return strings.TrimPrefix(n.Name, t.Name+"-") }
 
 // LBCtl runs lbctl against the load balancer's lbd and returns what it printed. A failure quotes its error output.
 func (t *Topology) LBCtl(stdin string, args ...string) (string, error) {

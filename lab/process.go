@@ -33,6 +33,20 @@ func (t *Topology) start(ns *Namespace, name string, args ...string) (*Process, 
 	return t.startWith(nil, ns, name, args...)
 }
 
+// startNotifying starts a process and waits until it says that it is ready.
+func (t *Topology) startNotifying(ns *Namespace, name string, args ...string) (*Process, error) {
+	ready, err := t.listenReady(name)
+	if err != nil {
+		return nil, err
+	}
+	defer ready.socket.Close()
+	p, err := t.startWith([]string{ready.environment()}, ns, name, args...)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.await(ready.check)
+}
+
 // startWith starts a process with additional environment variables.
 func (t *Topology) startWith(environment []string, ns *Namespace, name string, args ...string) (*Process, error) {
 	p := &Process{Name: name, log: filepath.Join(t.Dir(), name+".log"), done: make(chan struct{})}

@@ -18,9 +18,6 @@ import (
 // serverCommand is the first argument that turns a program that calls ServeIfAsked into a lab server.
 const serverCommand = "lab-server"
 
-// serverReady is what a server prints once it listens.
-const serverReady = "ready"
-
 // maxDatagram is the largest UDP payload.
 const maxDatagram = 65535
 
@@ -52,7 +49,9 @@ func serve(name string, services []string) error {
 		}
 		go func() { failed <- run() }()
 	}
-	fmt.Println(serverReady)
+	if err := sayReady(); err != nil {
+		return err
+	}
 	return <-failed
 }
 
