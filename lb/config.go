@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Config is what an operator configures: the declarative document, without its surface syntax. The zero value is the
@@ -36,6 +37,12 @@ type Pool struct {
 	// Slots is the size of the slot table, a power of two from MinSlots to MaxSlots. 0 chooses the smallest that gives
 	// every configured backend SlotsPerBackend slots.
 	Slots uint32
+	// DrainMax is how long a slot keeps the flows of its previous owner at most, MinDrain to MaxDrain; 0 means
+	// DefaultDrainMax.
+	DrainMax time.Duration
+	// DrainIdle is after how much silence the flows that a slot's previous owner may still have are taken for gone,
+	// MinDrain to MaxDrain; 0 means DefaultDrainIdle.
+	DrainIdle time.Duration
 	// Backends may be empty: every packet then ends as VerdictNoBackend.
 	Backends []Backend
 }

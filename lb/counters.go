@@ -9,6 +9,17 @@ type Counter struct {
 	// Refused are packets for the VIP that were dropped, whatever the verdict. For a backend: those dropped after it
 	// was selected.
 	Refused uint64
+	// Held are first packets that stayed with their slot's previous owner, because no entry could be made for them.
+	Held uint64
+}
+
+// Tracking counts what the flow tables did, summed over all CPUs.
+type Tracking struct {
+	// Lookups are packets whose slot asked for the table, Hits those that had an entry.
+	Lookups, Hits uint64
+	// Inserts are entries made; Held first packets that got none and stayed with the previous owner; Bypassed those that
+	// got none and went to the current owner, because the previous one fails.
+	Inserts, Held, Bypassed uint64
 }
 
 // InterfaceCounters are the verdicts of one interface, summed over all CPUs.
@@ -24,6 +35,7 @@ type Counters struct {
 	Interfaces []InterfaceCounters
 	// VIPs is indexed by counter line (Layout.VIPs), Backends by descriptor index (BackendPlace.Index).
 	VIPs, Backends []Counter
+	Tracking       Tracking
 }
 
 // DataplaneInfo describes what is loaded.

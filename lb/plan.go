@@ -3,6 +3,7 @@ package lb
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type PlanInput struct {
 	Limits     Limits
 	// Revision is the number of Config.
 	Revision uint64
+	// Activity is what the data plane reports of changing slots. Without it no slot goes on to its next state by time, and
+	// no backend that is leaving goes.
+	Activity *Activity
 	// Now is when the change happens.
 	Now time.Time
 }
@@ -33,7 +37,7 @@ type PlanInput struct {
 //
 // An error names the node setting that is too small for both states side by side.
 func Plan(prev *State, in PlanInput) (*State, error) {
-	p := planner{prev: prev, seed: in.Seed, limits: in.Limits}
+	p := planner{prev: prev, seed: in.Seed, limits: in.Limits, activity: in.Activity, now: in.Now}
 	if prev == nil {
 		p.prev = &State{Layout: Layout{Copy: 1}}
 	}
@@ -49,10 +53,15 @@ func Plan(prev *State, in PlanInput) (*State, error) {
 			Pools:    map[string]PoolPlace{},
 			Backends: map[string]BackendPlace{},
 		},
-		Tables: map[string]*Table{},
+		Changing: map[string]SlotStates{},
+		Drained:  map[string]DrainEnd{},
+		Tables:   map[string]*Table{},
 	}
 	p.selectHops(in.Hops)
 	p.selectConditions(in.Conditions)
+	p.matchBackends()
+	p.buildTables()
+	p.changeSlots()
 	for _, step := range []func() error{p.placeVIPs, p.placeBackends, p.placePools} {
 		if err := step(); err != nil {
 			return nil, err
@@ -66,6 +75,12 @@ type planner struct {
 	prev, next *State
 	seed       Seed
 	limits     Limits
+	activity   *Activity
+	now        time.Time
+	// keys maps the keys of prev.Layout.Backends to those that the same backends have in next.
+	keys map[string]string
+	// oldTables are prev's tables, rebuilt where they were missing.
+	oldTables map[string]*Table
 }
 
 // selectHops keeps the next hops of addresses in use that are routed.
@@ -122,7 +137,7 @@ func (p *planner) placeBackends() error {
 			hop.MAC = MAC{}
 			place := BackendPlace{Address: b.Address, Encap: pool.Encap, Hop: hop}
 			key := BackendKey(pool.Name, b.Name)
-			old, ok := p.prev.Layout.Backends[key]
+			old, ok := p.before(key)
 			place.Index = old.Index
 			if !ok || place != old {
 				fresh++
@@ -131,32 +146,21 @@ func (p *planner) placeBackends() error {
 			p.next.Layout.Backends[key] = place
 		}
 	}
+	p.keepLeaving()
 	return descriptors.check("backends", "descriptors", len(p.prev.Layout.Backends), fresh)
 }
 
-// placePools builds the slot tables and gives each a region: the one that holds the same words, or a free one.
+// placePools gives each table a region: the one that holds the same words, or a free one.
 func (p *planner) placePools() error {
 	regions := newRegions(p.limits.Slots)
 	for _, place := range p.prev.Layout.Pools {
 		regions.use(place.Base, place.Slots)
 	}
-	published := make(map[string]Pool, len(p.prev.Config.Pools))
-	for _, pool := range p.prev.Config.Pools {
-		published[pool.Name] = pool
-	}
 	var homeless []string
 	for i, pool := range p.next.Config.Pools {
 		place := PoolPlace{Index: uint32(i), Slots: pool.SlotCount()}
-		oldPool, ok := published[pool.Name]
-		oldPlace, placed := p.prev.Layout.Pools[pool.Name]
-		stays := false
-		if ok && placed {
-			stays = p.inheritTable(oldPool.Effective(p.prev.Conditions), pool.Effective(p.next.Conditions)) && oldPlace.Slots == place.Slots
-		} else {
-			p.next.Tables[pool.Name] = BuildTable(p.seed, pool.Effective(p.next.Conditions))
-		}
-		if stays {
-			place.Base = oldPlace.Base
+		if old, ok := p.prev.Layout.Pools[pool.Name]; ok && p.sameWords(pool.Name) {
+			place.Base = old.Base
 		} else {
 			homeless = append(homeless, pool.Name)
 		}
@@ -169,19 +173,38 @@ func (p *planner) placePools() error {
 	return p.houseTables(regions, homeless)
 }
 
-// inheritTable sets the table of a pool that stays and tells whether its slot words are those of prev.
-func (p *planner) inheritTable(old, pool Pool) bool {
-	oldTable := p.prev.Tables[pool.Name]
-	same := sameTable(old, pool)
-	if oldTable == nil {
-		oldTable = BuildTable(p.seed, old)
+// buildTables builds the table of every pool, or takes over prev's where nothing it is made from differs.
+func (p *planner) buildTables() {
+	p.oldTables = map[string]*Table{}
+	for _, pool := range p.next.Config.Pools {
+		effective := pool.Effective(p.next.Conditions)
+		old, ok := p.prev.Config.Pool(pool.Name)
+		if !ok {
+			p.next.Tables[pool.Name] = BuildTable(p.seed, effective)
+			continue
+		}
+		old = old.Effective(p.prev.Conditions)
+		table := p.prev.Tables[pool.Name]
+		if table == nil {
+			table = BuildTable(p.seed, old)
+		}
+		p.oldTables[pool.Name] = table
+		if !sameTable(old, effective) {
+			table = BuildTable(p.seed, effective)
+		}
+		p.next.Tables[pool.Name] = table
 	}
-	table := oldTable
-	if !same {
-		table = BuildTable(p.seed, pool)
+}
+
+// sameWords tells whether the words of a pool's slots, and those of their previous owners, are what prev has.
+func (p *planner) sameWords(pool string) bool {
+	old, table := p.oldTables[pool], p.next.Tables[pool]
+	if old == nil || len(old.Owners) != len(table.Owners) || !maps.Equal(p.prev.Changing[pool], p.next.Changing[pool]) {
+		return false
 	}
-	p.next.Tables[pool.Name] = table
-	return sameWords(oldTable, table, p.prev.Layout.Indexes(old), p.next.Layout.Indexes(pool))
+	was, wasBefore := p.prev.slotWords(pool, old)
+	is, isBefore := p.next.slotWords(pool, table)
+	return slices.Equal(was, is) && slices.Equal(wasBefore, isBefore)
 }
 
 // houseTables finds regions for tables whose words are new. Large ones go first: sizes are powers of two and regions
@@ -225,22 +248,6 @@ func sameTable(a, b Pool) bool {
 	return a.SlotCount() == b.SlotCount() && slices.EqualFunc(a.Backends, b.Backends, func(a, b Backend) bool {
 		return a.Name == b.Name && a.Weight == b.Weight && a.Scale == b.Scale
 	})
-}
-
-// sameWords tells whether two tables have the same slot words.
-func sameWords(a, b *Table, aIndexes, bIndexes []uint32) bool {
-	if len(a.Owners) != len(b.Owners) {
-		return false
-	}
-	if a == b && slices.Equal(aIndexes, bIndexes) {
-		return true
-	}
-	for s := range a.Owners {
-		if a.Word(s, aIndexes) != b.Word(s, bIndexes) {
-			return false
-		}
-	}
-	return true
 }
 
 // indexes hands out the lowest free numbers from 1 to a limit.

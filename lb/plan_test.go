@@ -81,7 +81,7 @@ func TestPlanKeeps(t *testing.T) {
 		{"route", nil, func(h Hops) { h[netip.MustParseAddr("10.9.3.2")] = testHop(1, 1400) }, []string{"web/web-1"}, []string{"web"}},
 		{"route-gone", nil, func(h Hops) { delete(h, netip.MustParseAddr("10.9.3.2")) }, []string{"web/web-1"}, []string{"web"}},
 		{"not-routed-hop", nil, func(h Hops) { h[netip.MustParseAddr("10.9.3.2")] = NextHop{Interface: "eth0"} }, []string{"web/web-1"}, []string{"web"}},
-		{"address", func(c *Config) { c.Pools[1].Backends[0].Address = netip.MustParseAddr("fd00:9::3") }, nil, []string{"web6/web-1"}, []string{"web6"}},
+		{"address", func(c *Config) { c.Pools[1].Backends[0].Address = netip.MustParseAddr("fd00:9::3") }, nil, []string{"web6/web-1", "web6/web-1@fd00:9::2"}, []string{"web6"}},
 		{"scale", func(c *Config) { c.Pools[0].Backends[0].Scale = 500 }, nil, nil, []string{"web"}},
 		{"size", func(c *Config) { c.Pools[0].Slots = 2048 }, nil, nil, []string{"web"}},
 		{"scale-alone", func(c *Config) { c.Pools[1].Backends[0].Scale = 500 }, nil, nil, nil},
@@ -114,6 +114,7 @@ func TestPlanKeeps(t *testing.T) {
 						bases = append(bases, name)
 					}
 				}
+				slices.Sort(moved)
 				if !slices.Equal(moved, row.moved) || !slices.Equal(bases, row.bases) {
 					t.Errorf("tables stored %v: backends %v and pools %v moved, want %v and %v", stored, moved, bases, row.moved, row.bases)
 				}

@@ -52,6 +52,10 @@ type State struct {
 	Hops Hops
 	// Layout says where everything lies in the maps.
 	Layout Layout
+	// Changing holds the slots that are not stable, by pool name. Pools without any are missing.
+	Changing map[string]SlotStates
+	// Drained says of drained backends why their last transition ended, by BackendKey.
+	Drained map[string]DrainEnd
 	// Tables holds the slot table of every pool, by pool name.
 	Tables map[string]*Table
 }
@@ -65,7 +69,7 @@ type Layout struct {
 	VIPs map[string]uint32
 	// Pools maps a pool's name to the place of its descriptor and slots.
 	Pools map[string]PoolPlace
-	// Backends maps a BackendKey to the place of its descriptor.
+	// Backends maps a BackendKey, or the LeavingKey of a backend that is, to the place of its descriptor.
 	Backends map[string]BackendPlace
 }
 
@@ -108,6 +112,8 @@ type Limits struct {
 	Backends uint32
 	// Slots is the number of slots over all pools, counting a changed pool twice while it changes.
 	Slots uint32
+	// FlowsV4 and FlowsV6 are the numbers of entries of the flow tables; 0 means DefaultFlows.
+	FlowsV4, FlowsV6 uint32
 }
 
 // DefaultLimits suit an edge node of moderate size: about 24 MiB of kernel memory and 1.5 MiB more per CPU.

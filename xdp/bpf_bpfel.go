@@ -19,7 +19,8 @@ type bpfBackend struct {
 	MaxInner  uint16
 	Encap     uint8
 	Interface uint8
-	Reserved  uint64
+	Dead      uint32
+	Reserved  uint32
 	Header    [14]uint64
 }
 
@@ -29,7 +30,8 @@ type bpfCounter struct {
 	Bytes    uint64
 	NewFlows uint64
 	Refused  uint64
-	Reserved [4]uint64
+	Held     uint64
+	Reserved [3]uint64
 }
 
 type bpfEncap uint32
@@ -38,6 +40,40 @@ const (
 	bpfEncapENCAP_NONE  bpfEncap = 0
 	bpfEncapENCAP_IPIP4 bpfEncap = 1
 	bpfEncapENCAP_IPIP6 bpfEncap = 2
+)
+
+type bpfFlow4Key struct {
+	_               structs.HostLayout
+	Source          uint32
+	Destination     uint32
+	SourcePort      uint16
+	DestinationPort uint16
+	Protocol        uint32
+}
+
+type bpfFlow6Key struct {
+	_               structs.HostLayout
+	Source          [2]uint64
+	Destination     [2]uint64
+	SourcePort      uint16
+	DestinationPort uint16
+	Protocol        uint32
+}
+
+type bpfFlowEntry struct {
+	_       structs.HostLayout
+	Backend uint32
+	Vip     uint32
+	Seen    uint32
+	State   uint32
+}
+
+type bpfFlowState uint32
+
+const (
+	bpfFlowStateFLOW_SYN         bpfFlowState = 0
+	bpfFlowStateFLOW_ESTABLISHED bpfFlowState = 1
+	bpfFlowStateFLOW_CLOSING     bpfFlowState = 2
 )
 
 type bpfPool struct {
@@ -74,13 +110,35 @@ const (
 	bpfSizesVERDICT_STRIDE      bpfSizes = 64
 	bpfSizesVERDICT_SEEN        bpfSizes = 63
 	bpfSizesSLOT_INDEX_BITS     bpfSizes = 20
+	bpfSizesPREVIOUS_SOFT       bpfSizes = 1048576
 	bpfSizesINTERFACE_UNMANAGED bpfSizes = 254
 	bpfSizesINTERFACE_NONE      bpfSizes = 255
+)
+
+type bpfSlotFlag uint32
+
+const (
+	bpfSlotFlagSLOT_LOOKUP   bpfSlotFlag = 1048576
+	bpfSlotFlagSLOT_INSERT   bpfSlotFlag = 2097152
+	bpfSlotFlagSLOT_PREVIOUS bpfSlotFlag = 8388608
+	bpfSlotFlagSLOT_FLAGS    bpfSlotFlag = 32505856
 )
 
 type bpfSlotLine struct {
 	_    structs.HostLayout
 	Word [16]uint32
+}
+
+type bpfTrackCounter struct {
+	_        structs.HostLayout
+	Lookups  uint64
+	Hits     uint64
+	Inserts  uint64
+	Held     uint64
+	Bypassed uint64
+	Tokens   uint64
+	Refilled uint64
+	Reserved uint64
 }
 
 type bpfVerdict uint32
@@ -142,9 +200,14 @@ type bpfVip6Bucket struct {
 const (
 	bpfMapBackendCounters = "backend_counters"
 	bpfMapBackends        = "backends"
+	bpfMapFlows4          = "flows4"
+	bpfMapFlows6          = "flows6"
 	bpfMapPools           = "pools"
+	bpfMapPrevious        = "previous"
 	bpfMapRoot            = "root"
 	bpfMapSlots           = "slots"
+	bpfMapStamps          = "stamps"
+	bpfMapTrackCounters   = "track_counters"
 	bpfMapVerdictCounters = "verdict_counters"
 	bpfMapVip4            = "vip4"
 	bpfMapVip6            = "vip6"
@@ -154,10 +217,13 @@ const (
 	bpfVarCountSeen       = "count_seen"
 	bpfVarFlowKey0        = "flow_key0"
 	bpfVarFlowKey1        = "flow_key1"
+	bpfVarInsertInterval  = "insert_interval"
 	bpfVarInterfaceNumber = "interface_number"
 	bpfVarUnmatchedDrop   = "unmatched_drop"
 	bpfVarUnusedEncap     = "unused_encap"
+	bpfVarUnusedFlowState = "unused_flow_state"
 	bpfVarUnusedSizes     = "unused_sizes"
+	bpfVarUnusedSlotFlag  = "unused_slot_flag"
 	bpfVarUnusedVerdict   = "unused_verdict"
 	bpfVarVipStride       = "vip_stride"
 )
@@ -213,9 +279,14 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	BackendCounters *ebpf.MapSpec `ebpf:"backend_counters"`
 	Backends        *ebpf.MapSpec `ebpf:"backends"`
+	Flows4          *ebpf.MapSpec `ebpf:"flows4"`
+	Flows6          *ebpf.MapSpec `ebpf:"flows6"`
 	Pools           *ebpf.MapSpec `ebpf:"pools"`
+	Previous        *ebpf.MapSpec `ebpf:"previous"`
 	Root            *ebpf.MapSpec `ebpf:"root"`
 	Slots           *ebpf.MapSpec `ebpf:"slots"`
+	Stamps          *ebpf.MapSpec `ebpf:"stamps"`
+	TrackCounters   *ebpf.MapSpec `ebpf:"track_counters"`
 	VerdictCounters *ebpf.MapSpec `ebpf:"verdict_counters"`
 	Vip4            *ebpf.MapSpec `ebpf:"vip4"`
 	Vip6            *ebpf.MapSpec `ebpf:"vip6"`
@@ -230,10 +301,13 @@ type bpfVariableSpecs struct {
 	CountSeen       *ebpf.VariableSpec `ebpf:"count_seen"`
 	FlowKey0        *ebpf.VariableSpec `ebpf:"flow_key0"`
 	FlowKey1        *ebpf.VariableSpec `ebpf:"flow_key1"`
+	InsertInterval  *ebpf.VariableSpec `ebpf:"insert_interval"`
 	InterfaceNumber *ebpf.VariableSpec `ebpf:"interface_number"`
 	UnmatchedDrop   *ebpf.VariableSpec `ebpf:"unmatched_drop"`
 	UnusedEncap     *ebpf.VariableSpec `ebpf:"unused_encap"`
+	UnusedFlowState *ebpf.VariableSpec `ebpf:"unused_flow_state"`
 	UnusedSizes     *ebpf.VariableSpec `ebpf:"unused_sizes"`
+	UnusedSlotFlag  *ebpf.VariableSpec `ebpf:"unused_slot_flag"`
 	UnusedVerdict   *ebpf.VariableSpec `ebpf:"unused_verdict"`
 	VipStride       *ebpf.VariableSpec `ebpf:"vip_stride"`
 }
@@ -260,9 +334,14 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	BackendCounters *ebpf.Map `ebpf:"backend_counters"`
 	Backends        *ebpf.Map `ebpf:"backends"`
+	Flows4          *ebpf.Map `ebpf:"flows4"`
+	Flows6          *ebpf.Map `ebpf:"flows6"`
 	Pools           *ebpf.Map `ebpf:"pools"`
+	Previous        *ebpf.Map `ebpf:"previous"`
 	Root            *ebpf.Map `ebpf:"root"`
 	Slots           *ebpf.Map `ebpf:"slots"`
+	Stamps          *ebpf.Map `ebpf:"stamps"`
+	TrackCounters   *ebpf.Map `ebpf:"track_counters"`
 	VerdictCounters *ebpf.Map `ebpf:"verdict_counters"`
 	Vip4            *ebpf.Map `ebpf:"vip4"`
 	Vip6            *ebpf.Map `ebpf:"vip6"`
@@ -273,9 +352,14 @@ func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.BackendCounters,
 		m.Backends,
+		m.Flows4,
+		m.Flows6,
 		m.Pools,
+		m.Previous,
 		m.Root,
 		m.Slots,
+		m.Stamps,
+		m.TrackCounters,
 		m.VerdictCounters,
 		m.Vip4,
 		m.Vip6,
@@ -291,10 +375,13 @@ type bpfVariables struct {
 	CountSeen       *ebpf.Variable `ebpf:"count_seen"`
 	FlowKey0        *ebpf.Variable `ebpf:"flow_key0"`
 	FlowKey1        *ebpf.Variable `ebpf:"flow_key1"`
+	InsertInterval  *ebpf.Variable `ebpf:"insert_interval"`
 	InterfaceNumber *ebpf.Variable `ebpf:"interface_number"`
 	UnmatchedDrop   *ebpf.Variable `ebpf:"unmatched_drop"`
 	UnusedEncap     *ebpf.Variable `ebpf:"unused_encap"`
+	UnusedFlowState *ebpf.Variable `ebpf:"unused_flow_state"`
 	UnusedSizes     *ebpf.Variable `ebpf:"unused_sizes"`
+	UnusedSlotFlag  *ebpf.Variable `ebpf:"unused_slot_flag"`
 	UnusedVerdict   *ebpf.Variable `ebpf:"unused_verdict"`
 	VipStride       *ebpf.Variable `ebpf:"vip_stride"`
 }

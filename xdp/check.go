@@ -59,11 +59,21 @@ func (d *Dataplane) checkPools(state *lb.State) error {
 		if got := d.tables.pools.values[base+place.Index]; got != (bpfPool{Base: place.Base, Mask: place.Slots - 1}) {
 			return fmt.Errorf("pool %q: descriptor is base %d, mask %d", name, got.Base, got.Mask)
 		}
-		for i, want := range slotWords(state, name) {
-			slot := place.Base + uint32(i)
-			if got := d.tables.slots.values[slot/lb.SlotsPerLine].Word[slot%lb.SlotsPerLine]; got != want {
-				return fmt.Errorf("pool %q: slot %d is %#x, expected %#x", name, i, got, want)
-			}
+		words, previous := state.SlotWords(name)
+		if err := errors.Join(checkWords("slot", d.tables.slots, place, words),
+			checkWords("previous owner of slot", d.tables.previous, place, previous)); err != nil {
+			return fmt.Errorf("pool %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// checkWords compares one word for each slot of a pool.
+func checkWords(what string, got array[bpfSlotLine], place lb.PoolPlace, words []uint32) error {
+	for i, want := range words {
+		slot := place.Base + uint32(i)
+		if word := got.values[slot/lb.SlotsPerLine].Word[slot%lb.SlotsPerLine]; word != want {
+			return fmt.Errorf("%s %d is %#x, expected %#x", what, i, word, want)
 		}
 	}
 	return nil
@@ -73,6 +83,7 @@ func (d *Dataplane) checkBackends(state *lb.State) error {
 	for key, place := range state.Layout.Backends {
 		got := d.tables.backends.values[place.Index]
 		want := descriptor(place, d.egressNumber(place.Hop), lb.MAC{})
+		want.Dead = deadKnob(state.Dead(key))
 		got.Header[0] = macWord(got.Header[0], lb.MAC{})
 		// An interface that is newly managed or no longer is differs until the next publication.
 		got.Interface = want.Interface

@@ -15,6 +15,7 @@ func add(to *lb.Counter, line *bpfCounter) {
 	to.Bytes += atomic.LoadUint64(&line.Bytes)
 	to.NewFlows += atomic.LoadUint64(&line.NewFlows)
 	to.Refused += atomic.LoadUint64(&line.Refused)
+	to.Held += atomic.LoadUint64(&line.Held)
 }
 
 // sumLines adds up the CPUs' lines for the indexes up to last.
@@ -51,6 +52,14 @@ func (d *Dataplane) Counters() (lb.Counters, error) {
 		for _, place := range d.state.Layout.Backends {
 			lastBackend = max(lastBackend, place.Index)
 		}
+	}
+	for i := range d.tables.trackCounters.values {
+		line := &d.tables.trackCounters.values[i]
+		out.Tracking.Lookups += atomic.LoadUint64(&line.Lookups)
+		out.Tracking.Hits += atomic.LoadUint64(&line.Hits)
+		out.Tracking.Inserts += atomic.LoadUint64(&line.Inserts)
+		out.Tracking.Held += atomic.LoadUint64(&line.Held)
+		out.Tracking.Bypassed += atomic.LoadUint64(&line.Bypassed)
 	}
 	out.VIPs = sumLines(d.tables.vipCounters.values, vipStride(d.options.Limits), lastVIP)
 	out.Backends = sumLines(d.tables.backendCounters.values, backendStride(d.options.Limits), lastBackend)

@@ -16,7 +16,7 @@ import (
 
 // schema is the version of the map layouts of bpf/types.h. Pins lie under it, so that a daemon with other layouts does
 // not read them as its own.
-const schema = "maps/v1"
+const schema = "maps/v2"
 
 // interfacesMap holds the names of the managed interfaces, at the numbers that descriptors and counters know them by.
 // The program does not read it.
@@ -31,6 +31,9 @@ type tables struct {
 	vip6            array[bpfVip6Bucket]
 	pools           array[bpfPool]
 	slots           array[bpfSlotLine]
+	previous        array[bpfSlotLine]
+	stamps          array[bpfSlotLine]
+	trackCounters   array[bpfTrackCounter]
 	backends        array[bpfBackend]
 	vipCounters     array[bpfCounter]
 	backendCounters array[bpfCounter]
@@ -40,7 +43,13 @@ type tables struct {
 
 // mapSpecs are the specifications of all maps under the limits.
 func mapSpecs(spec *ebpf.CollectionSpec, limits lb.Limits, cpus int) map[string]*ebpf.MapSpec {
+	flows4, flows6 := limits.Flows()
 	sizes := map[string]uint32{
+		"flows4":           flows4,
+		"flows6":           flows6,
+		"previous":         limits.Slots / lb.SlotsPerLine,
+		"stamps":           limits.Slots / lb.SlotsPerLine,
+		"track_counters":   uint32(cpus),
 		"root":             1,
 		"vip4":             2 * vipBuckets(limits, int(bpfSizesVIP4WAYS)),
 		"vip6":             2 * vipBuckets(limits, int(bpfSizesVIP6WAYS)),
@@ -153,6 +162,9 @@ func mapTables(m map[string]*ebpf.Map) (*tables, error) {
 		mapInto(&t.vip6, m["vip6"]),
 		mapInto(&t.pools, m["pools"]),
 		mapInto(&t.slots, m["slots"]),
+		mapInto(&t.previous, m["previous"]),
+		mapInto(&t.stamps, m["stamps"]),
+		mapInto(&t.trackCounters, m["track_counters"]),
 		mapInto(&t.backends, m["backends"]),
 		mapInto(&t.vipCounters, m["vip_counters"]),
 		mapInto(&t.backendCounters, m["backend_counters"]),
@@ -172,17 +184,26 @@ func mapInto[T any](a *array[T], m *ebpf.Map) (err error) {
 
 // close unmaps and closes everything; pins stay.
 func (t *tables) close() error {
-	err := errors.Join(t.root.unmap(), t.vip4.unmap(), t.vip6.unmap(), t.pools.unmap(), t.slots.unmap(), t.backends.unmap(),
+	err := errors.Join(t.root.unmap(), t.vip4.unmap(), t.vip6.unmap(), t.pools.unmap(), t.slots.unmap(), t.previous.unmap(), t.stamps.unmap(),
+		t.trackCounters.unmap(), t.backends.unmap(),
 		t.vipCounters.unmap(), t.backendCounters.unmap(), t.verdictCounters.unmap(), t.interfaces.unmap())
 	closeMaps(t.maps)
 	return err
 }
 
+// hashOverhead is what an element of a preallocated hash map takes beside key and value: struct htab_elem and its share of
+// the buckets, in bytes.
+const hashOverhead = 48 + 16
+
 // memory is the size of all values in bytes.
 func (t *tables) memory() uint64 {
 	var sum uint64
 	for _, m := range t.maps {
-		sum += uint64(m.MaxEntries()) * uint64((m.ValueSize()+7)/8*8)
+		value := uint64(m.ValueSize()+7) / 8 * 8
+		if m.Type() == ebpf.Hash {
+			value += uint64(m.KeySize()+7)/8*8 + hashOverhead
+		}
+		sum += uint64(m.MaxEntries()) * value
 	}
 	return sum
 }

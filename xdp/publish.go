@@ -42,6 +42,7 @@ func (d *Dataplane) publish(state *lb.State) error {
 	d.writeBackends(state)
 	d.writePools(state)
 	d.clearNewVIPs(state)
+	old := d.state
 	copyOf.PoolBase = state.Layout.Copy * d.options.Limits.Pools()
 	t.root.values[0].Copy[state.Layout.Copy] = copyOf
 
@@ -51,6 +52,10 @@ func (d *Dataplane) publish(state *lb.State) error {
 	// might be reused too early, so wait again, if need be for ever, before the next one.
 	for d.grace.wait() != nil {
 		time.Sleep(graceRetry)
+	}
+	if old != nil {
+		d.carryStamps(old, state)
+		d.readdressFlows(old, state)
 	}
 	return nil
 }
@@ -141,17 +146,26 @@ func (d *Dataplane) writeBackends(state *lb.State) {
 			live[place.Index] = true
 		}
 	}
-	for _, place := range state.Layout.Backends {
+	for key, place := range state.Layout.Backends {
 		mac := state.Hops[place.Address].MAC
 		if live[place.Index] {
 			d.tables.storeMAC(place.Index, mac)
+			atomic.StoreUint32(&d.tables.backends.values[place.Index].Dead, deadKnob(state.Dead(key)))
 			continue
 		}
 		d.tables.backends.values[place.Index] = descriptor(place, d.egressNumber(place.Hop), mac)
+		d.tables.backends.values[place.Index].Dead = deadKnob(state.Dead(key))
 		for i := int(place.Index); i < len(d.tables.backendCounters.values); i += int(backendStride(d.options.Limits)) {
 			d.tables.backendCounters.values[i] = bpfCounter{}
 		}
 	}
+}
+
+func deadKnob(dead bool) uint32 {
+	if dead {
+		return 1
+	}
+	return 0
 }
 
 // egressNumber is the number of the hop's interface in descriptors.
@@ -202,23 +216,18 @@ func (d *Dataplane) writePools(state *lb.State) {
 		if d.state != nil && d.state.Layout.Pools[name].Base == place.Base && d.state.Layout.Pools[name].Slots == place.Slots {
 			continue
 		}
-		words := slotWords(state, name)
-		for i := range place.Slots / lb.SlotsPerLine {
-			d.tables.slots.values[place.Base/lb.SlotsPerLine+i].Word = [lb.SlotsPerLine]uint32(words[i*lb.SlotsPerLine:])
-		}
+		words, previous := state.SlotWords(name)
+		writeWords(d.tables.slots, place, words)
+		writeWords(d.tables.previous, place, previous)
+		writeWords(d.tables.stamps, place, make([]uint32, place.Slots))
 	}
 }
 
-// slotWords are the words of a pool's slots.
-func slotWords(state *lb.State, pool string) []uint32 {
-	p, _ := state.Config.Pool(pool)
-	indexes := make([]uint32, len(p.Backends))
-	for i, b := range p.Backends {
-		indexes[i] = state.Layout.Backends[lb.BackendKey(pool, b.Name)].Index
+// writeWords writes one word for each slot of a pool.
+func writeWords(to array[bpfSlotLine], place lb.PoolPlace, words []uint32) {
+	for i := range place.Slots / lb.SlotsPerLine {
+		to.values[place.Base/lb.SlotsPerLine+i].Word = [lb.SlotsPerLine]uint32(words[i*lb.SlotsPerLine:])
 	}
-	words := make([]uint32, state.Layout.Pools[pool].Slots)
-	state.Tables[pool].Words(indexes, words)
-	return words
 }
 
 // clearNewVIPs zeroes the counter lines that the live state does not use.

@@ -23,6 +23,19 @@ volatile const __u8 unmatched_drop;
 /* Count frames at entry too: for tests, which compare the sum with that of the verdicts. */
 volatile const __u8 count_seen;
 
+/*
+ * Nanoseconds for which one CPU earns the right to make one entry, and how many such rights it may save up: 50,000 a
+ * second. A flood slows a drain, it never breaks a flow.
+ */
+volatile const __u64 insert_interval = 20000;
+#define INSERT_BURST 1024
+
+/* A tick of flow entries and slot stamps is 2^30 ns, a little more than a second. */
+#define FLOW_CLOCK_SHIFT 30
+
+/* A SYN takes over an entry that has been silent for so many ticks. */
+#define FLOW_STALE 60
+
 /* Extension headers that are followed in one IPv6 packet (docs/ARCHITECTURE.md, Life of a packet). */
 #define MAX_EXTENSIONS 6
 

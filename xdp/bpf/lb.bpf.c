@@ -14,6 +14,7 @@
 #include "parse.h"
 #include "hash.h"
 #include "vip.h"
+#include "track.h"
 #include "select.h"
 #include "encap.h"
 #include "stats.h"
@@ -23,6 +24,8 @@
 const enum sizes *unused_sizes __attribute__((unused));
 const enum encap *unused_encap __attribute__((unused));
 const enum verdict *unused_verdict __attribute__((unused));
+const enum slot_flag *unused_slot_flag __attribute__((unused));
+const enum flow_state *unused_flow_state __attribute__((unused));
 
 static __always_inline enum verdict forward(struct xdp_md *ctx, struct packet *pkt)
 {

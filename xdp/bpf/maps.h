@@ -57,6 +57,51 @@ struct {
 	__type(value, struct slot_line);
 } slots SEC(".maps");
 
+/* The owner before the change, and flags of its own, for slots whose word has SLOT_PREVIOUS. As many as slots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct slot_line);
+} previous SEC(".maps");
+
+/* When a slot last sent a packet to its previous owner by default, in ticks. The program writes it, user space clears it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct slot_line);
+} stamps SEC(".maps");
+
+/*
+ * limits.flows_v4 and limits.flows_v6. The program makes entries, user space lets them expire. They never evict: when one
+ * is full, new flows of changing slots stay with the previous owner.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow4_key);
+	__type(value, struct flow_entry);
+} flows4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow6_key);
+	__type(value, struct flow_entry);
+} flows6 SEC(".maps");
+
+/* CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct track_counter);
+} track_counters SEC(".maps");
+
 /* limits.backends and one: index 0 is never used. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -22,6 +22,8 @@ struct packet {
 	__u8 tos;	/* DSCP and ECN */
 	__u8 fault;	/* lengths contradict each other: malformed, if it is for a VIP */
 	__u8 syn;	/* TCP with SYN and without ACK */
+	__u8 closing;	/* TCP with FIN or RST */
+	__u8 held;	/* stayed with the slot's previous owner for want of an entry */
 	__be16 id;	/* IPv4 identification */
 	__be16 df;	/* IPv4 flags and offset: "don't fragment" or zero */
 	__u64 hash;

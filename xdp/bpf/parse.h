@@ -24,6 +24,7 @@
 #define TCP_FLAGS_OFFSET 13	     /* RFC 9293 section 3.1 */
 #define TCP_FLAG_SYN_ACK (0x02 | 0x10)
 #define TCP_FLAG_SYN_ONLY 0x02
+#define TCP_FLAG_FIN_RST (0x01 | 0x04)
 
 /*
  * Reads the ports, and checks the transport header against `room`: the bytes that the IP header grants it. `end` bounds
@@ -47,6 +48,7 @@ static __always_inline enum verdict parse_transport(struct packet *pkt, const vo
 		if (need < (__s32)sizeof(*tcp) || need > room)
 			pkt->fault = 1;
 		pkt->syn = (((const __u8 *)l4)[TCP_FLAGS_OFFSET] & TCP_FLAG_SYN_ACK) == TCP_FLAG_SYN_ONLY;
+		pkt->closing = ((const __u8 *)l4)[TCP_FLAGS_OFFSET] & TCP_FLAG_FIN_RST;
 		return VERDICT_NEXT;
 	}
 	if ((const void *)(udp + 1) > end) {

@@ -6,15 +6,27 @@
 #include "hash.h"
 #include "maps.h"
 #include "packet.h"
+#include "track.h"
 
-#define SLOT_INDEX_MASK ((1U << SLOT_INDEX_BITS) - 1)
+/*
+ * A slot with flags. The function works on a copy: were the packet's own address passed on, the compiler could keep none
+ * of its fields in registers, and every packet would pay for that.
+ */
+static __always_inline void select_changing(struct packet *pkt, __u32 slot, __u32 word)
+{
+	struct packet copy = *pkt;
+
+	track(&copy, slot, word);
+	pkt->backend = copy.backend;
+	pkt->held = copy.held;
+}
 
 static __always_inline enum verdict select_backend(const struct root_copy *copy, struct packet *pkt)
 {
 	__u32 key = copy->pool_base + pkt->pool;
 	const struct pool *pool = bpf_map_lookup_elem(&pools, &key);
 	const struct slot_line *line;
-	__u32 slot;
+	__u32 slot, word;
 
 	if (!pool)
 		return VERDICT_BAD_TABLE;
@@ -24,7 +36,10 @@ static __always_inline enum verdict select_backend(const struct root_copy *copy,
 	line = bpf_map_lookup_elem(&slots, &key);
 	if (!line)
 		return VERDICT_BAD_TABLE;
-	pkt->backend = line->word[slot % SLOTS_PER_LINE] & SLOT_INDEX_MASK;
+	word = line->word[slot % SLOTS_PER_LINE];
+	pkt->backend = word & SLOT_INDEX_MASK;
+	if (word & SLOT_FLAGS)
+		select_changing(pkt, slot, word);
 	return pkt->backend ? VERDICT_NEXT : VERDICT_NO_BACKEND;
 }
 

@@ -23,6 +23,8 @@ static __always_inline void count_forwarded(struct counter *line, const struct p
 	line->bytes += pkt->length;
 	if (pkt->syn)
 		line->new_flows++;
+	if (pkt->held)
+		line->held++;
 }
 
 /* The packet's VIP and backend, where it got that far, hear of its verdict. */

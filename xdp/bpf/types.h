@@ -44,8 +44,27 @@ enum sizes {
 	VERDICT_STRIDE = 64,  /* counters of one interface on one CPU; room for verdicts to come */
 	VERDICT_SEEN = 63,    /* counter of frames at entry, where the knob count_seen is set */
 	SLOT_INDEX_BITS = 20, /* of a slot word: the backend index; five flag and seven count bits follow */
+	PREVIOUS_SOFT = 1 << 20, /* of a previous word: that backend fails softly and may be dying */
 	INTERFACE_UNMANAGED = 254, /* the route leads out of an interface that is not managed */
 	INTERFACE_NONE = 255,	   /* no route */
+};
+
+/*
+ * Flags of a slot word: what is to be done beside sending the packet to the slot's owner, current. None of them is the
+ * steady state, in which no other map is read.
+ */
+enum slot_flag {
+	SLOT_LOOKUP = 1 << 20,	 /* a flow that has an entry goes where the entry says */
+	SLOT_INSERT = 1 << 21,	 /* a first packet without an entry gets one, for current; if refused it goes to the default */
+	SLOT_PREVIOUS = 1 << 23, /* the default for packets that are not first is previous, otherwise current */
+	SLOT_FLAGS = 0x1f << 20,
+};
+
+/* What is known of a tracked flow. */
+enum flow_state {
+	FLOW_SYN,	  /* its first packet has been seen */
+	FLOW_ESTABLISHED, /* and others */
+	FLOW_CLOSING,	  /* FIN or RST has been seen */
 };
 
 /*
@@ -125,8 +144,46 @@ struct backend {
 	__u16 max_inner; /* bytes: the largest inner packet that fits the MTU */
 	__u8 encap;	 /* enum encap */
 	__u8 interface;	 /* number of the egress interface, or INTERFACE_UNMANAGED, INTERFACE_NONE */
-	__u64 reserved;
+	__u32 dead; /* flows that name it are lost: an entry for it counts for nothing */
+	__u32 reserved;
 	__u64 header[14];
+};
+
+/* Key of the flow tables, as in the packet. */
+struct flow4_key {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 protocol;
+};
+
+struct flow6_key {
+	__u64 source[2];
+	__u64 destination[2];
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 protocol;
+};
+
+/* An entry: exists only for flows of slots that are changing. */
+struct flow_entry {
+	__u32 backend; /* index */
+	__u32 vip;     /* counter line */
+	__u32 seen;    /* when its last packet came: CLOCK_MONOTONIC >> FLOW_CLOCK_SHIFT */
+	__u32 state;   /* enum flow_state */
+};
+
+/* Tracking on one CPU. One cache line. */
+struct track_counter {
+	__u64 lookups;	/* packets whose slot asked for the flow table */
+	__u64 hits;	/* that had an entry */
+	__u64 inserts;	/* entries made */
+	__u64 held;	/* first packets that got none and stayed with previous */
+	__u64 bypassed; /* first packets that got none and went to current, because previous fails */
+	__u64 tokens;	/* inserts that are allowed now */
+	__u64 refilled; /* when tokens were added last */
+	__u64 reserved;
 };
 
 /* What was forwarded and refused: one cache line for each VIP, or backend, and CPU. */
@@ -135,7 +192,8 @@ struct counter {
 	__u64 bytes; /* of inner packets */
 	__u64 new_flows;
 	__u64 refused;
-	__u64 reserved[4];
+	__u64 held; /* first packets that stayed with a slot's previous owner, because no entry could be made */
+	__u64 reserved[3];
 };
 
 /* Verdicts of one interface on one CPU. */
@@ -149,6 +207,9 @@ _Static_assert(sizeof(struct root_copy) == 64, "one cache line");
 _Static_assert(sizeof(struct pool) == 16, "four to a cache line");
 _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 _Static_assert(sizeof(struct backend) == 128, "two cache lines");
+_Static_assert(sizeof(struct flow4_key) == 16, "no padding");
+_Static_assert(sizeof(struct flow6_key) == 40, "no padding");
+_Static_assert(sizeof(struct track_counter) == 64, "one cache line");
 _Static_assert(sizeof(struct counter) == 64, "one cache line");
 _Static_assert(VERDICT_COUNT <= VERDICT_SEEN, "room for verdicts");
 

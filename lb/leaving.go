@@ -1,0 +1,47 @@
+package lb
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// A backend that is no longer configured, or no longer at this address, stays in the layout as long as a slot or a flow
+// names it: it is leaving. Its key tells it from one of the same name: names have no "@".
+
+// LeavingKey is the key of a leaving backend.
+func LeavingKey(key string, address netip.Addr) string { return key + "@" + address.String() }
+
+// IsLeaving tells whether a key of Layout.Backends is that of a leaving backend.
+func IsLeaving(key string) bool { return strings.Contains(key, "@") }
+
+// SplitKey takes a key of Layout.Backends apart.
+func SplitKey(key string) (pool, backend string) {
+	key, _, _ = strings.Cut(key, "@")
+	pool, backend, _ = strings.Cut(key, "/")
+	return pool, backend
+}
+
+// Dead tells whether the flows of a backend in the layout are lost.
+func (s *State) Dead(key string) bool {
+	if IsLeaving(key) {
+		return s.Conditions[key] == ConditionHard
+	}
+	pool, name := SplitKey(key)
+	p, _ := s.Config.Pool(pool)
+	b, ok := p.Backend(name)
+	return !ok || b.Dead(s.Conditions[key])
+}
+
+// Soft tells whether a backend in the layout may be dying: its check fails.
+func (s *State) Soft(key string) bool { return s.Conditions[key] == ConditionSoft }
+
+// Addresses are those of all backends in the layout, leaving ones included, each once, in order.
+func (s *State) Addresses() []netip.Addr {
+	seen := map[netip.Addr]bool{}
+	for _, place := range s.Layout.Backends {
+		seen[place.Address] = true
+	}
+	return slices.SortedFunc(maps.Keys(seen), netip.Addr.Compare)
+}
