@@ -11,11 +11,15 @@ type Dataplane interface {
 	// Publication Published returned.
 	Adopt(*lb.State) error
 	// Publish makes a state the one that packets see, at once, whole or not at all: where it returns an error packets
-	// still see the old one. Every descriptor has the
-	// link-layer address of the state's Hops then. It returns after a grace period: no packet sees the old state any more.
+	// still see the old one. Every descriptor has the link-layer address of the state's Hops then. It returns after a
+	// grace period: no packet sees the old state any more.
 	Publish(*lb.State) error
 	// SetMAC replaces the next hop's link-layer address in the descriptors of these indexes, without a publication.
 	SetMAC(indexes []uint32, mac lb.MAC) error
+	// Activity reads the flow tables, and what changing slots did lately.
+	Activity() (*lb.Activity, error)
+	// DropFlows deletes the entries of flows; those that are not there any more are no error.
+	DropFlows([]lb.Flow) error
 	// Counters reads all counters.
 	Counters() (lb.Counters, error)
 	// Info describes the interfaces and the maps.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,8 @@ type Engine struct {
 	mu sync.Mutex // one change at a time
 	// macs is what each descriptor holds; a missing one is not known and will be set.
 	macs map[uint32]lb.MAC
+	// sweeps is how many more times the flow tables are looked at.
+	sweeps int
 	// uncommitted is why the store still has state as pending; nil when it is committed.
 	uncommitted error
 	// unpublished is why a change of next hops is not published yet; nil when it is.
@@ -139,10 +142,43 @@ func (e *Engine) Status(backend netip.Addr) nexthop.Status {
 }
 
 // planInput completes what lb.Plan wants to know.
-func (e *Engine) planInput(cfg lb.Config, hops lb.Hops, conditions lb.Conditions, revision uint64) lb.PlanInput {
-	return lb.PlanInput{
-		Config: cfg, Hops: hops, Conditions: conditions, Seed: e.seed, Limits: e.limits, Revision: revision, Now: time.Now(),
+func (e *Engine) planInput(cfg lb.Config, hops lb.Hops, conditions lb.Conditions, revision uint64) (lb.PlanInput, error) {
+	activity, err := e.dp.Activity()
+	if err != nil {
+		return lb.PlanInput{}, unavailable("plan the change: read the flows", err)
 	}
+	return lb.PlanInput{
+		Config: cfg, Hops: hops, Conditions: conditions, Seed: e.seed, Limits: e.limits, Revision: revision,
+		Activity: activity, Now: time.Now().UTC(),
+	}, nil
+}
+
+// planLocked plans the state after prev.
+func (e *Engine) planLocked(prev *lb.State, cfg lb.Config, hops lb.Hops, conditions lb.Conditions, revision uint64) (*lb.State, error) {
+	in, err := e.planInput(cfg, hops, conditions, revision)
+	if err != nil {
+		return nil, err
+	}
+	st, err := lb.Plan(prev, in)
+	if err != nil {
+		return nil, unavailable("plan the change", err)
+	}
+	return st, nil
+}
+
+// reached lists the addresses that packets may be sent to once cfg follows prev: those of cfg, and those of backends that
+// prev has and that may be leaving then.
+func reached(cfg lb.Config, prev *lb.State) []netip.Addr {
+	out := addresses(cfg)
+	if prev == nil {
+		return out
+	}
+	for _, a := range prev.Addresses() {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // addresses lists the backends' addresses, each once, in the configuration's order.

@@ -161,6 +161,10 @@ func (d *dataplane) SetMAC(indexes []uint32, mac lb.MAC) error {
 	return d.flip(next)
 }
 
+func (d *dataplane) Activity() (*lb.Activity, error) { return &lb.Activity{}, nil }
+
+func (d *dataplane) DropFlows([]lb.Flow) error { return nil }
+
 func (d *dataplane) Counters() (lb.Counters, error) { return d.counters, nil }
 
 func (d *dataplane) Info() (lb.DataplaneInfo, error) {

@@ -16,6 +16,8 @@ import (
 func (e *Engine) Run(ctx context.Context) {
 	publish := time.NewTimer(debounce)
 	defer publish.Stop()
+	tick := time.NewTicker(agePeriod)
+	defer tick.Stop()
 	armed, retry := true, retryFirst
 	for {
 		select {
@@ -28,6 +30,10 @@ func (e *Engine) Run(ctx context.Context) {
 			if !armed {
 				armed = true
 				publish.Reset(debounce)
+			}
+		case <-tick.C:
+			if err := e.age(); err != nil {
+				e.log.Error("moving slots on failed, it will be tried again", "err", err)
 			}
 		case <-publish.C:
 			armed = false
@@ -48,7 +54,7 @@ func (e *Engine) follow(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	prev := e.state.Load()
-	all := addresses(prev.Config)
+	all := prev.Addresses()
 	if moved := movedHops(prev.Hops, e.hops.Hops(all)); len(moved) > 0 {
 		// Known next hops forward; a new one does so only with its link-layer address.
 		wait, cancel := context.WithTimeout(ctx, resolveWait)
@@ -72,7 +78,7 @@ func (e *Engine) republishLocked(prev *lb.State, hops lb.Hops) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	st, err := lb.Plan(prev, e.planInput(prev.Config, hops, prev.Conditions, prev.Revision))
+	st, err := e.planLocked(prev, prev.Config, hops, prev.Conditions, prev.Revision)
 	if err != nil {
 		return fmt.Errorf("plan with new next hops: %w", err)
 	}
@@ -109,7 +115,7 @@ func (e *Engine) followMACs() error {
 // their publication.
 func (e *Engine) syncMACsLocked() error {
 	st := e.state.Load()
-	hops := e.hops.Hops(addresses(st.Config))
+	hops := e.hops.Hops(st.Addresses())
 	moved := movedHops(st.Hops, hops)
 	stale := map[lb.MAC][]uint32{}
 	for _, place := range st.Layout.Backends {

@@ -60,6 +60,12 @@ func patchPool(at string, pool lb.Pool, req *sluicev1.SetPoolRequest) (lb.Pool, 
 	if req.Slots != nil {
 		m.Slots = req.GetSlots()
 	}
+	if req.GetDrainMax() != nil {
+		m.DrainMax = req.GetDrainMax()
+	}
+	if req.GetDrainIdle() != nil {
+		m.DrainIdle = req.GetDrainIdle()
+	}
 	return translate.PoolFromProto(at, m)
 }
 
@@ -101,6 +107,7 @@ func (s *Server) ListPools(_ context.Context, req *sluicev1.ListPoolsRequest) (*
 func poolStatus(st *lb.State, p lb.Pool) *sluicev1.PoolStatus {
 	table := st.Tables[p.Name]
 	_, empty := table.Counts(len(p.Backends))
+	m := motionOf(st, &lb.Activity{})
 	return &sluicev1.PoolStatus{
 		Pool:       translate.PoolToProto(p),
 		Slots:      uint32(len(table.Owners)),
@@ -108,6 +115,9 @@ func poolStatus(st *lb.State, p lb.Pool) *sluicev1.PoolStatus {
 		Digest:     digest(table),
 		Vips:       usersOf(st.Config, p.Name),
 		Base:       st.Layout.Pools[p.Name].Base,
+
+		TransitionSlots: m.transition[p.Name],
+		PinnedSlots:     m.pinned[p.Name],
 	}
 }
 

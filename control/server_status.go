@@ -41,7 +41,10 @@ func (s *Server) GetStats(context.Context, *sluicev1.GetStatsRequest) (*sluicev1
 	if err != nil {
 		return nil, unavailable("describe the data plane", err)
 	}
-	resp := &sluicev1.GetStatsResponse{Time: timestamppb.New(time.Now())}
+	tracking := v.counters.Tracking
+	resp := &sluicev1.GetStatsResponse{Time: timestamppb.New(time.Now()), Tracking: &sluicev1.Tracking{
+		Lookups: tracking.Lookups, Hits: tracking.Hits, Inserts: tracking.Inserts, Held: tracking.Held, Bypassed: tracking.Bypassed,
+	}}
 	for _, i := range v.counters.Interfaces {
 		resp.Verdicts = append(resp.Verdicts, verdicts(i, info.Unmatched)...)
 	}

@@ -14,6 +14,7 @@ type view struct {
 	engine   *Engine
 	state    *lb.State
 	counters lb.Counters
+	motion   motion
 	owning   map[string]uint32 // backends with slots by pool, as far as they were counted
 }
 
@@ -23,6 +24,13 @@ func (s *Server) view() (view, error) {
 	if v.counters, err = s.engine.dp.Counters(); err != nil {
 		return v, unavailable("read counters", err)
 	}
+	activity := &lb.Activity{}
+	if v.state.Moving() {
+		if activity, err = s.engine.dp.Activity(); err != nil {
+			return v, unavailable("read the flows", err)
+		}
+	}
+	v.motion = motionOf(v.state, activity)
 	return v, nil
 }
 
@@ -67,9 +75,12 @@ func (v view) backends(p lb.Pool, name string) []*sluicev1.BackendStatus {
 			NextHop:         hopToProto(v.engine.Status(b.Address)),
 			Counter:         v.backendCounter(p.Name, b.Name),
 			Index:           v.state.Layout.Backends[lb.BackendKey(p.Name, b.Name)].Index,
+			KeepsSlots:      v.motion.keeps[lb.BackendKey(p.Name, b.Name)],
+			Flows:           v.motion.flows[v.state.Layout.Backends[lb.BackendKey(p.Name, b.Name)].Index],
+			DrainEnd:        sluicev1.DrainEnd(v.state.Drained[lb.BackendKey(p.Name, b.Name)]),
 		})
 	}
-	return out
+	return append(out, v.leaving(p, name)...)
 }
 
 func (v view) vipCounter(name string) *sluicev1.Counter {
@@ -85,7 +96,7 @@ func counterAt(counters []lb.Counter, index uint32) *sluicev1.Counter {
 		return &sluicev1.Counter{}
 	}
 	c := counters[index]
-	return &sluicev1.Counter{Packets: c.Packets, Bytes: c.Bytes, NewFlows: c.NewFlows, Refused: c.Refused}
+	return &sluicev1.Counter{Packets: c.Packets, Bytes: c.Bytes, NewFlows: c.NewFlows, Refused: c.Refused, Held: c.Held}
 }
 
 var hopStates = map[nexthop.State]sluicev1.NextHop_State{

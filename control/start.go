@@ -61,7 +61,7 @@ func (e *Engine) takeOverLocked(st *lb.State, unsettled bool, settle func() erro
 		return err
 	}
 	e.hops.Inherit(st.Hops)
-	e.hops.Track(addresses(st.Config))
+	e.hops.Track(st.Addresses())
 	e.state.Store(st)
 	e.log.Info("data plane taken over", "revision", st.Revision, "publication", st.Publication, "rolled_forward", unsettled)
 	return nil
@@ -81,7 +81,7 @@ func (e *Engine) startFreshLocked(ctx context.Context, stored store.Contents) er
 	if err := old.Config.Validate(e.limits); err != nil {
 		return fmt.Errorf("publish revision %d: %w", old.Revision, err)
 	}
-	st, err := lb.Plan(nil, e.planInput(old.Config, e.hops.Hops(all), old.Conditions, old.Revision))
+	st, err := e.planLocked(nil, old.Config, e.hops.Hops(all), old.Conditions, old.Revision)
 	if err != nil {
 		return fmt.Errorf("publish revision %d: %w", old.Revision, err)
 	}

@@ -57,23 +57,23 @@ func (e *Engine) Write(ctx context.Context, o WriteOptions, edit func(*lb.Config
 
 // previewLocked plans with the next hops that are known and leaves everything alone, the network included.
 func (e *Engine) previewLocked(prev *lb.State, cfg lb.Config) (Outcome, error) {
-	st, err := lb.Plan(prev, e.planInput(cfg, e.hops.Hops(addresses(cfg)), prev.Conditions, prev.Revision+1))
+	st, err := e.planLocked(prev, cfg, e.hops.Hops(reached(cfg, prev)), prev.Conditions, prev.Revision+1)
 	if err != nil {
-		return Outcome{}, unavailable("plan the change", err)
+		return Outcome{}, err
 	}
 	return Outcome{Revision: prev.Revision, Changes: lb.Diff(prev.Config, cfg, prev.Tables, st.Tables), Warnings: cfg.Warnings()}, nil
 }
 
 func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config) (Outcome, error) {
-	defer func() { e.hops.Track(addresses(e.state.Load().Config)) }() // whichever of the two that is then
-	all := addresses(cfg)
+	defer func() { e.hops.Track(e.state.Load().Addresses()) }() // whichever of the two that is then
+	all := reached(cfg, prev)
 	e.resolveNewLocked(ctx, prev, all)
 	if err := ctx.Err(); err != nil {
 		return Outcome{}, err // nobody waits for the answer any more
 	}
-	st, err := lb.Plan(prev, e.planInput(cfg, e.hops.Hops(all), prev.Conditions, prev.Revision+1))
+	st, err := e.planLocked(prev, cfg, e.hops.Hops(all), prev.Conditions, prev.Revision+1)
 	if err != nil {
-		return Outcome{}, unavailable("plan the change", err)
+		return Outcome{}, err
 	}
 	if err := e.publishLocked(st); err != nil {
 		return Outcome{}, err
@@ -87,7 +87,7 @@ func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config)
 // state of the next hop says so.
 func (e *Engine) resolveNewLocked(ctx context.Context, prev *lb.State, all []netip.Addr) {
 	known := map[netip.Addr]bool{}
-	for _, a := range addresses(prev.Config) {
+	for _, a := range prev.Addresses() {
 		known[a] = true
 	}
 	fresh := slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return known[a] })
@@ -100,7 +100,8 @@ func (e *Engine) resolveNewLocked(ctx context.Context, prev *lb.State, all []net
 func same(a, b lb.Config) bool {
 	return len(a.Pools) == len(b.Pools) && len(a.VIPs) == len(b.VIPs) &&
 		slices.EqualFunc(a.Pools, b.Pools, func(a, b lb.Pool) bool {
-			return a.Name == b.Name && a.Encap == b.Encap && a.Slots == b.Slots && slices.Equal(a.Backends, b.Backends)
+			return a.Name == b.Name && a.Encap == b.Encap && a.Slots == b.Slots && a.DrainMax == b.DrainMax &&
+				a.DrainIdle == b.DrainIdle && slices.Equal(a.Backends, b.Backends)
 		}) &&
 		slices.EqualFunc(a.VIPs, b.VIPs, func(a, b lb.VIP) bool { return reflect.DeepEqual(a, b) })
 }

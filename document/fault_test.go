@@ -30,8 +30,8 @@ var faults = []struct {
 	{"control-character", head + "p\x00", `f:2:2: control character U+0000 is not allowed`},
 	{"columns-count-characters", head + "pools: [{é: 1, e: 2}]\n",
 		"f:2:9: pools[0].name: required (a name that is unique among pools)\n" +
-			"f:2:10: pools[0].é: unknown field (known here: name, encap, slots, backends)\n" +
-			"f:2:16: pools[0].e: unknown field (known here: name, encap, slots, backends)"},
+			"f:2:10: pools[0].é: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)\n" +
+			"f:2:16: pools[0].e: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)"},
 	{"tab", head + "pools:\n\t- name: a\n", `f:3:1: tab in the indentation (use spaces)`},
 	{"tab-after-spaces", head + "pools:\n  - name: a\n  \tencap: ipip\n", `f:4:3: tab in the indentation (use spaces)`},
 	{"unclosed-list", head + "pools: [\n", `f:2:1: did not find expected node content`},
@@ -47,7 +47,7 @@ var faults = []struct {
 		"f:4:1: c: unknown field (known here: version, pools, vips)\n" +
 		"f:5:8: pools: aliases are not supported (write the value out)"},
 	{"merge-key", head + "pools: [{<<: {name: a}, name: a}]\n",
-		`f:2:10: pools[0].<<: unknown field (known here: name, encap, slots, backends)`},
+		`f:2:10: pools[0].<<: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)`},
 	{"tag", head + "pools: [{name: !!str 5}]\n", `f:2:16: pools[0].name: tags are not supported (remove !!str)`},
 	{"own-tag", head + "pools: !x []\n", `f:2:8: pools: tags are not supported (remove !x)`},
 	{"list-as-key", head + "? [a]\n: 1\n", `f:2:3: field name must be text, not a list`},
@@ -57,7 +57,7 @@ var faults = []struct {
 		"      - {name: c, address: 10.9.0.2, weigth: 5}\n",
 		`f:6:38: pools[0].backends[1].weigth: unknown field (did you mean weight?)`},
 	{"field-of-a-later-release", head + "pools: [{name: a, health: {type: http}}]\n",
-		`f:2:19: pools[0].health: unknown field (known here: name, encap, slots, backends)`},
+		`f:2:19: pools[0].health: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)`},
 	{"pools-is-text", head + "pools: web\n", `f:2:8: pools: must be a list, not text`},
 	{"pool-is-text", head + "pools: [web]\n", `f:2:9: pools[0]: must be an object, not text`},
 	{"pool-is-missing", head + "pools: [~]\n", `f:2:9: pools[0]: must be an object, not nothing`},
@@ -116,7 +116,7 @@ var faults = []struct {
 			`f:4:77: vips[1].pool: vip "w": pool "b" does not exist (create it, or name one that exists)`},
 	{"violation-beside-a-fault", head + "pools: [{name: a, helth: 1, backends: [{name: B, address: 10.9.0.1}]}]\n" +
 		"vips: [{name: v, address: 198.51.100.1, protocol: tcp, ports: [1], pool: c}]\n",
-		"f:2:19: pools[0].helth: unknown field (known here: name, encap, slots, backends)\n" +
+		"f:2:19: pools[0].helth: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)\n" +
 			`f:2:47: pools[0].backends[0].name: pool "a": backend name "B" is not valid ` +
 			"(use 1 to 63 of a-z, 0-9, '.' and '-', the first a letter or digit)\n" +
 			`f:3:74: vips[0].pool: vip "v": pool "c" does not exist (create it, or name one that exists)`},

@@ -38,6 +38,8 @@ func (r *reader) pool(path string, n *yaml.Node) lb.Pool {
 			slots, _ := r.integer(path, n, lb.MinSlots, lb.MaxSlots)
 			p.Slots = uint32(slots)
 		}},
+		{"drain_max", "", func(path string, n *yaml.Node) { p.DrainMax = r.duration(path, n) }},
+		{"drain_idle", "", func(path string, n *yaml.Node) { p.DrainIdle = r.duration(path, n) }},
 		{"backends", "", func(path string, n *yaml.Node) {
 			r.list(path, n, func(path string, n *yaml.Node) { p.Backends = append(p.Backends, r.backend(path, n)) })
 		}},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -18,10 +20,12 @@ type surface struct {
 }
 
 type surfacePool struct {
-	Name     string           `json:"name" yaml:"name"`
-	Encap    string           `json:"encap,omitempty" yaml:"encap,omitempty"`
-	Slots    uint32           `json:"slots,omitempty" yaml:"slots,omitempty"`
-	Backends []surfaceBackend `json:"backends,omitempty" yaml:"backends,omitempty"`
+	Name      string           `json:"name" yaml:"name"`
+	Encap     string           `json:"encap,omitempty" yaml:"encap,omitempty"`
+	Slots     uint32           `json:"slots,omitempty" yaml:"slots,omitempty"`
+	DrainMax  string           `json:"drain_max,omitempty" yaml:"drain_max,omitempty"`
+	DrainIdle string           `json:"drain_idle,omitempty" yaml:"drain_idle,omitempty"`
+	Backends  []surfaceBackend `json:"backends,omitempty" yaml:"backends,omitempty"`
 }
 
 type surfaceBackend struct {
@@ -65,6 +69,7 @@ func surfaceOf(c lb.Config) surface {
 		if p.Encap != lb.EncapIPIP {
 			pool.Encap = p.Encap.String()
 		}
+		pool.DrainMax, pool.DrainIdle = duration(p.DrainMax), duration(p.DrainIdle)
 		for _, b := range p.Backends {
 			pool.Backends = append(pool.Backends, surfaceBackendOf(b))
 		}
@@ -76,6 +81,21 @@ func surfaceOf(c lb.Config) surface {
 		})
 	}
 	return out
+}
+
+// duration leaves a default absent, and the zero units of time.Duration's text: 1h, not 1h0m0s.
+func duration(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func surfaceBackendOf(b lb.Backend) surfaceBackend {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -77,6 +78,22 @@ func (r *reader) scale(path string, n *yaml.Node) lb.Scale {
 		return lb.Scale(rounded)
 	}
 	return lb.ScaleOne
+}
+
+// duration reads 2s, 5m, 1h30m. One that is written down and 0 is a fault: absent is what means the default.
+func (r *reader) duration(path string, n *yaml.Node) time.Duration {
+	text, ok := r.text(path, n)
+	if !ok {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		r.unreadable(n, path, "%q is not a duration (write it as 30s, 5m or 1h)", text)
+	case d <= 0:
+		r.unreadable(n, path, "%s is not a duration above 0", text)
+	}
+	return d
 }
 
 func (r *reader) address(path string, n *yaml.Node) netip.Addr {

@@ -117,6 +117,8 @@ func poolDetail(old, new Pool) string {
 	var d details
 	d.field("encap", old.Encap.String(), new.Encap.String())
 	d.field("slots", formatSlots(old), formatSlots(new))
+	d.field("drain_max", old.drainMax().String(), new.drainMax().String())
+	d.field("drain_idle", old.drainIdle().String(), new.drainIdle().String())
 	return d.String()
 }
 

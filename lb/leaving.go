@@ -45,3 +45,23 @@ func (s *State) Addresses() []netip.Addr {
 	}
 	return slices.SortedFunc(maps.Keys(seen), netip.Addr.Compare)
 }
+
+// Moving tells whether any slot is changing or any backend leaving.
+func (s *State) Moving() bool {
+	if len(s.Changing) > 0 {
+		return true
+	}
+	for key := range s.Layout.Backends {
+		if IsLeaving(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// SameMotion tells whether the same slots are in the same states and the same backends leaving.
+func (s *State) SameMotion(o *State) bool {
+	same := maps.EqualFunc(s.Changing, o.Changing, func(a, b SlotStates) bool { return maps.Equal(a, b) })
+	return same && maps.EqualFunc(s.Layout.Backends, o.Layout.Backends, func(a, b BackendPlace) bool { return a.Index == b.Index }) &&
+		maps.Equal(s.Drained, o.Drained)
+}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Violation is one fault of a configuration.
@@ -127,6 +128,8 @@ func (v *validator) pool(i int) {
 		v.add(path+".backends", "pool %q has %d backends, a pool takes at most %d (split the pool)", p.Name, len(p.Backends), MaxBackends)
 	}
 	v.slots(path+".slots", p)
+	v.drain(path+".drain_max", p, p.DrainMax)
+	v.drain(path+".drain_idle", p, p.DrainIdle)
 	byAddress := map[netip.Addr]string{}
 	for j, b := range p.Backends {
 		at := fmt.Sprintf("%s.backends[%d]", path, j)
@@ -280,6 +283,13 @@ func (v *validator) vipsAsBackends() {
 					"backend %q of pool %q has the address %s of vip %q (use the address of the server itself)", b.Name, p.Name, b.Address, name)
 			}
 		}
+	}
+}
+
+// drain checks a duration of a pool; 0 is its default.
+func (v *validator) drain(path string, p Pool, d time.Duration) {
+	if d != 0 && (d < MinDrain || d > MaxDrain) {
+		v.add(path, "pool %q: %s is out of range (use %s to %s)", p.Name, d, MinDrain, MaxDrain)
 	}
 }
 

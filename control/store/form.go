@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/sluice-lb/sluice/lb"
 )
@@ -17,14 +18,26 @@ type (
 		Pools       []formPool       `json:"pools"`
 		VIPs        []formVIP        `json:"vips"`
 		Hops        []formHop        `json:"hops"`
+		Changing    []formSlots      `json:"changing,omitempty"`
+		Drained     map[string]uint8 `json:"drained,omitempty"`    // lb.DrainEnd by pool/backend
 		Conditions  map[string]uint8 `json:"conditions,omitempty"` // by pool/backend; absent: up
 		Layout      formLayout       `json:"layout"`
 	}
 	formPool struct {
-		Name     string        `json:"name"`
-		Encap    string        `json:"encap"`
-		Slots    uint32        `json:"slots"`
-		Backends []formBackend `json:"backends"`
+		Name      string        `json:"name"`
+		Encap     string        `json:"encap"`
+		Slots     uint32        `json:"slots"`
+		DrainMax  time.Duration `json:"drain_max,omitempty"` // nanoseconds
+		DrainIdle time.Duration `json:"drain_idle,omitempty"`
+		Backends  []formBackend `json:"backends"`
+	}
+	// formSlots are slots of one pool that are in the same state.
+	formSlots struct {
+		Pool     string    `json:"pool"`
+		Kind     uint8     `json:"kind"`
+		Previous string    `json:"previous,omitempty"`
+		Since    time.Time `json:"since"`
+		Slots    []uint32  `json:"slots"`
 	}
 	formBackend struct {
 		Name    string     `json:"name"`

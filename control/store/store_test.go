@@ -52,9 +52,15 @@ func state(publication uint64) *lb.State {
 		Publication: publication,
 		Revision:    7,
 		Conditions:  lb.Conditions{"web/a": lb.ConditionSoft},
+		Changing: map[string]lb.SlotStates{"web": {
+			7:    {Kind: lb.SlotTransition, Previous: "web/b@10.9.4.2", Since: time.Unix(1_000_000, 5).UTC()},
+			1023: {Kind: lb.SlotTransition, Previous: "web/b@10.9.4.2", Since: time.Unix(1_000_000, 5).UTC()},
+			8:    {Kind: lb.SlotPinned},
+		}},
+		Drained: map[string]lb.DrainEnd{"web/a": lb.DrainQuiet},
 		Config: lb.Config{
 			Pools: []lb.Pool{
-				{Name: "six", Slots: 2048, Backends: []lb.Backend{{Name: "b", Address: v6, Weight: 65535, Scale: lb.MaxScale}}},
+				{Name: "six", Slots: 2048, DrainMax: time.Hour, DrainIdle: time.Minute, Backends: []lb.Backend{{Name: "b", Address: v6, Weight: 65535, Scale: lb.MaxScale}}},
 				{Name: "web", Backends: []lb.Backend{{Name: "a", Address: v4, Weight: 0, Scale: 0}}},
 			},
 			VIPs: []lb.VIP{{Name: "web", Address: netip.MustParseAddr("198.51.100.10"), Protocol: lb.UDP, Ports: []uint16{53, 65535}, Pool: "web"}},

@@ -22,6 +22,13 @@ func formOf(s *lb.State) formState {
 	for _, a := range slices.SortedFunc(maps.Keys(s.Hops), netip.Addr.Compare) {
 		f.Hops = append(f.Hops, formOfHop(a, s.Hops[a]))
 	}
+	f.Changing = formOfChanging(s.Changing)
+	for key, end := range s.Drained {
+		if f.Drained == nil {
+			f.Drained = map[string]uint8{}
+		}
+		f.Drained[key] = uint8(end)
+	}
 	for key, c := range s.Conditions {
 		if f.Conditions == nil {
 			f.Conditions = map[string]uint8{}
@@ -40,11 +47,43 @@ func formOf(s *lb.State) formState {
 }
 
 func formOfPool(p lb.Pool) formPool {
-	f := formPool{Name: p.Name, Encap: p.Encap.String(), Slots: p.Slots}
+	f := formPool{Name: p.Name, Encap: p.Encap.String(), Slots: p.Slots, DrainMax: p.DrainMax, DrainIdle: p.DrainIdle}
 	for _, b := range p.Backends {
 		f.Backends = append(f.Backends, formBackendOf(b))
 	}
 	return f
+}
+
+// formOfChanging groups slots by state: a drain is one state for hundreds of them.
+func formOfChanging(changing map[string]lb.SlotStates) []formSlots {
+	var out []formSlots
+	for _, pool := range slices.Sorted(maps.Keys(changing)) {
+		groups := map[lb.SlotState]int{}
+		for _, slot := range slices.Sorted(maps.Keys(changing[pool])) {
+			state := changing[pool][slot]
+			i, ok := groups[state]
+			if !ok {
+				i = len(out)
+				groups[state] = i
+				out = append(out, formSlots{Pool: pool, Kind: uint8(state.Kind), Previous: state.Previous, Since: state.Since})
+			}
+			out[i].Slots = append(out[i].Slots, slot)
+		}
+	}
+	return out
+}
+
+func changingOf(groups []formSlots) map[string]lb.SlotStates {
+	out := map[string]lb.SlotStates{}
+	for _, g := range groups {
+		if out[g.Pool] == nil {
+			out[g.Pool] = lb.SlotStates{}
+		}
+		for _, slot := range g.Slots {
+			out[g.Pool][slot] = lb.SlotState{Kind: lb.SlotKind(g.Kind), Previous: g.Previous, Since: g.Since}
+		}
+	}
+	return out
 }
 
 func formBackendOf(b lb.Backend) formBackend {
@@ -74,7 +113,11 @@ func (f formHop) hop() lb.NextHop {
 
 // state translates back. The tables are the caller's to build.
 func (f formState) state() (*lb.State, error) {
-	s := &lb.State{Publication: f.Publication, Revision: f.Revision, Conditions: lb.Conditions{}}
+	s := &lb.State{Publication: f.Publication, Revision: f.Revision, Conditions: lb.Conditions{},
+		Changing: changingOf(f.Changing), Drained: map[string]lb.DrainEnd{}}
+	for key, end := range f.Drained {
+		s.Drained[key] = lb.DrainEnd(end)
+	}
 	for key, c := range f.Conditions {
 		s.Conditions[key] = lb.Condition(c)
 	}
@@ -106,7 +149,7 @@ func (f formPool) pool() (lb.Pool, error) {
 	if err != nil {
 		return lb.Pool{}, fmt.Errorf("pool %q: %w", f.Name, err)
 	}
-	p := lb.Pool{Name: f.Name, Encap: encap, Slots: f.Slots}
+	p := lb.Pool{Name: f.Name, Encap: encap, Slots: f.Slots, DrainMax: f.DrainMax, DrainIdle: f.DrainIdle}
 	for _, b := range f.Backends {
 		backend, err := b.backend()
 		if err != nil {

@@ -3,6 +3,9 @@ package translate
 import (
 	"fmt"
 	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
@@ -37,11 +40,25 @@ func (f *faults) vip(path string, v *sluicev1.Vip) lb.VIP {
 }
 
 func (f *faults) pool(path string, p *sluicev1.Pool) lb.Pool {
-	out := lb.Pool{Name: p.GetName(), Encap: f.encap(path+".encap", p.GetEncap()), Slots: p.GetSlots()}
+	out := lb.Pool{
+		Name: p.GetName(), Encap: f.encap(path+".encap", p.GetEncap()), Slots: p.GetSlots(),
+		DrainMax: f.duration(path+".drain_max", p.GetDrainMax()), DrainIdle: f.duration(path+".drain_idle", p.GetDrainIdle()),
+	}
 	for i, b := range p.GetBackends() {
 		out.Backends = append(out.Backends, f.backend(fmt.Sprintf("%s.backends[%d]", path, i), b))
 	}
 	return out
+}
+
+// duration reads a duration; absent is 0, the default. One that is present and 0 is a fault, as in the document.
+func (f *faults) duration(path string, d *durationpb.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	if err := d.CheckValid(); err != nil || d.AsDuration() <= 0 {
+		f.add(path, "%s is not a duration above 0", d.AsDuration())
+	}
+	return d.AsDuration()
 }
 
 func (f *faults) admin(path string, a sluicev1.Admin) lb.Admin {

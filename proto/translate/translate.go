@@ -5,6 +5,10 @@
 package translate
 
 import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"fmt"
 
 	"github.com/sluice-lb/sluice/lb"
@@ -55,11 +59,22 @@ func VIPFromProto(path string, v *sluicev1.Vip) (lb.VIP, error) {
 
 // PoolToProto translates one pool with its backends.
 func PoolToProto(p lb.Pool) *sluicev1.Pool {
-	out := &sluicev1.Pool{Name: p.Name, Encap: EncapToProto(p.Encap), Slots: p.Slots}
+	out := &sluicev1.Pool{
+		Name: p.Name, Encap: EncapToProto(p.Encap), Slots: p.Slots,
+		DrainMax: durationToProto(p.DrainMax), DrainIdle: durationToProto(p.DrainIdle),
+	}
 	for _, b := range p.Backends {
 		out.Backends = append(out.Backends, BackendToProto(b))
 	}
 	return out
+}
+
+// durationToProto leaves a default absent.
+func durationToProto(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
 }
 
 // PoolFromProto translates one pool with its backends. The error is lb.Violations whose paths start with path.

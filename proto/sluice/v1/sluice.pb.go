@@ -18,6 +18,7 @@ package sluicev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -187,6 +188,59 @@ func (Admin) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{2}
 }
 
+// DrainEnd is why a drain has ended.
+type DrainEnd int32
+
+const (
+	// It has not, or there is none.
+	DrainEnd_DRAIN_END_UNSPECIFIED DrainEnd = 0
+	// The backend kept no slot's flows.
+	DrainEnd_DRAIN_END_QUIET DrainEnd = 1
+	// It took drain_max.
+	DrainEnd_DRAIN_END_DEADLINE DrainEnd = 2
+)
+
+// Enum value maps for DrainEnd.
+var (
+	DrainEnd_name = map[int32]string{
+		0: "DRAIN_END_UNSPECIFIED",
+		1: "DRAIN_END_QUIET",
+		2: "DRAIN_END_DEADLINE",
+	}
+	DrainEnd_value = map[string]int32{
+		"DRAIN_END_UNSPECIFIED": 0,
+		"DRAIN_END_QUIET":       1,
+		"DRAIN_END_DEADLINE":    2,
+	}
+)
+
+func (x DrainEnd) Enum() *DrainEnd {
+	p := new(DrainEnd)
+	*p = x
+	return p
+}
+
+func (x DrainEnd) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DrainEnd) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_sluice_proto_enumTypes[3].Descriptor()
+}
+
+func (DrainEnd) Type() protoreflect.EnumType {
+	return &file_sluice_v1_sluice_proto_enumTypes[3]
+}
+
+func (x DrainEnd) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DrainEnd.Descriptor instead.
+func (DrainEnd) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{3}
+}
+
 // Kind of a change.
 type Change_Kind int32
 
@@ -224,11 +278,11 @@ func (x Change_Kind) String() string {
 }
 
 func (Change_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_sluice_proto_enumTypes[3].Descriptor()
+	return file_sluice_v1_sluice_proto_enumTypes[4].Descriptor()
 }
 
 func (Change_Kind) Type() protoreflect.EnumType {
-	return &file_sluice_v1_sluice_proto_enumTypes[3]
+	return &file_sluice_v1_sluice_proto_enumTypes[4]
 }
 
 func (x Change_Kind) Number() protoreflect.EnumNumber {
@@ -292,11 +346,11 @@ func (x NextHop_State) String() string {
 }
 
 func (NextHop_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_sluice_proto_enumTypes[4].Descriptor()
+	return file_sluice_v1_sluice_proto_enumTypes[5].Descriptor()
 }
 
 func (NextHop_State) Type() protoreflect.EnumType {
-	return &file_sluice_v1_sluice_proto_enumTypes[4]
+	return &file_sluice_v1_sluice_proto_enumTypes[5]
 }
 
 func (x NextHop_State) Number() protoreflect.EnumNumber {
@@ -306,6 +360,62 @@ func (x NextHop_State) Number() protoreflect.EnumNumber {
 // Deprecated: Use NextHop_State.Descriptor instead.
 func (NextHop_State) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{38, 0}
+}
+
+// State of the entry.
+type Flow_State int32
+
+const (
+	Flow_STATE_UNSPECIFIED Flow_State = 0
+	// Its first packet has been seen.
+	Flow_STATE_SYN Flow_State = 1
+	// Others, too.
+	Flow_STATE_ESTABLISHED Flow_State = 2
+	// FIN or RST has been seen.
+	Flow_STATE_CLOSING Flow_State = 3
+)
+
+// Enum value maps for Flow_State.
+var (
+	Flow_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_SYN",
+		2: "STATE_ESTABLISHED",
+		3: "STATE_CLOSING",
+	}
+	Flow_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"STATE_SYN":         1,
+		"STATE_ESTABLISHED": 2,
+		"STATE_CLOSING":     3,
+	}
+)
+
+func (x Flow_State) Enum() *Flow_State {
+	p := new(Flow_State)
+	*p = x
+	return p
+}
+
+func (x Flow_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Flow_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_sluice_proto_enumTypes[6].Descriptor()
+}
+
+func (Flow_State) Type() protoreflect.EnumType {
+	return &file_sluice_v1_sluice_proto_enumTypes[6]
+}
+
+func (x Flow_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Flow_State.Descriptor instead.
+func (Flow_State) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45, 0}
 }
 
 // Config is the declarative document.
@@ -449,8 +559,12 @@ type Pool struct {
 	Name  string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Encap Encap  `protobuf:"varint,2,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
 	// Size of the slot table, a power of two from 1024 to 262144; 0 means the smallest with 256 slots a backend.
-	Slots         uint32     `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
-	Backends      []*Backend `protobuf:"bytes,4,rep,name=backends,proto3" json:"backends,omitempty"`
+	Slots    uint32     `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	Backends []*Backend `protobuf:"bytes,4,rep,name=backends,proto3" json:"backends,omitempty"`
+	// How long a slot keeps the flows of its previous owner at most, 1s to 24h; absent means 1h.
+	DrainMax *durationpb.Duration `protobuf:"bytes,40,opt,name=drain_max,json=drainMax,proto3" json:"drain_max,omitempty"`
+	// After how much silence those flows are taken for gone, 1s to 24h; absent means 5m.
+	DrainIdle     *durationpb.Duration `protobuf:"bytes,41,opt,name=drain_idle,json=drainIdle,proto3" json:"drain_idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +623,20 @@ func (x *Pool) GetSlots() uint32 {
 func (x *Pool) GetBackends() []*Backend {
 	if x != nil {
 		return x.Backends
+	}
+	return nil
+}
+
+func (x *Pool) GetDrainMax() *durationpb.Duration {
+	if x != nil {
+		return x.DrainMax
+	}
+	return nil
+}
+
+func (x *Pool) GetDrainIdle() *durationpb.Duration {
+	if x != nil {
+		return x.DrainIdle
 	}
 	return nil
 }
@@ -1568,9 +1696,11 @@ type SetPoolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// ENCAP_UNSPECIFIED keeps it.
-	Encap         Encap         `protobuf:"varint,2,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
-	Slots         *uint32       `protobuf:"varint,3,opt,name=slots,proto3,oneof" json:"slots,omitempty"`
-	Options       *WriteOptions `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	Encap         Encap                `protobuf:"varint,2,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
+	Slots         *uint32              `protobuf:"varint,3,opt,name=slots,proto3,oneof" json:"slots,omitempty"`
+	Options       *WriteOptions        `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	DrainMax      *durationpb.Duration `protobuf:"bytes,40,opt,name=drain_max,json=drainMax,proto3" json:"drain_max,omitempty"`
+	DrainIdle     *durationpb.Duration `protobuf:"bytes,41,opt,name=drain_idle,json=drainIdle,proto3" json:"drain_idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1629,6 +1759,20 @@ func (x *SetPoolRequest) GetSlots() uint32 {
 func (x *SetPoolRequest) GetOptions() *WriteOptions {
 	if x != nil {
 		return x.Options
+	}
+	return nil
+}
+
+func (x *SetPoolRequest) GetDrainMax() *durationpb.Duration {
+	if x != nil {
+		return x.DrainMax
+	}
+	return nil
+}
+
+func (x *SetPoolRequest) GetDrainIdle() *durationpb.Duration {
+	if x != nil {
+		return x.DrainIdle
 	}
 	return nil
 }
@@ -1883,7 +2027,11 @@ type PoolStatus struct {
 	// Names of the VIPs that use the pool.
 	Vips []string `protobuf:"bytes,5,rep,name=vips,proto3" json:"vips,omitempty"`
 	// First slot in the data plane's flat slot array.
-	Base          uint32 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	Base uint32 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	// Slots in transition: new flows go to the owner, others to the previous one.
+	TransitionSlots uint32 `protobuf:"varint,40,opt,name=transition_slots,json=transitionSlots,proto3" json:"transition_slots,omitempty"`
+	// Slots that are pinned: flows with an entry go where it says.
+	PinnedSlots   uint32 `protobuf:"varint,41,opt,name=pinned_slots,json=pinnedSlots,proto3" json:"pinned_slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1956,6 +2104,20 @@ func (x *PoolStatus) GetVips() []string {
 func (x *PoolStatus) GetBase() uint32 {
 	if x != nil {
 		return x.Base
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetTransitionSlots() uint32 {
+	if x != nil {
+		return x.TransitionSlots
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetPinnedSlots() uint32 {
+	if x != nil {
+		return x.PinnedSlots
 	}
 	return 0
 }
@@ -2424,7 +2586,15 @@ type BackendStatus struct {
 	NextHop   *NextHop `protobuf:"bytes,6,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
 	Counter   *Counter `protobuf:"bytes,7,opt,name=counter,proto3" json:"counter,omitempty"`
 	// Its descriptor in the data plane.
-	Index         uint32 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
+	Index uint32 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
+	// Slots whose flows it keeps although it owns them no longer.
+	KeepsSlots uint32 `protobuf:"varint,40,opt,name=keeps_slots,json=keepsSlots,proto3" json:"keeps_slots,omitempty"`
+	// Entries of the flow tables that name it.
+	Flows uint32 `protobuf:"varint,41,opt,name=flows,proto3" json:"flows,omitempty"`
+	// It is no longer configured, or no longer at this address, and goes when its flows have.
+	Leaving bool `protobuf:"varint,42,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// Why the drain of a drained backend has ended.
+	DrainEnd      DrainEnd `protobuf:"varint,43,opt,name=drain_end,json=drainEnd,proto3,enum=sluice.v1.DrainEnd" json:"drain_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2513,6 +2683,34 @@ func (x *BackendStatus) GetIndex() uint32 {
 		return x.Index
 	}
 	return 0
+}
+
+func (x *BackendStatus) GetKeepsSlots() uint32 {
+	if x != nil {
+		return x.KeepsSlots
+	}
+	return 0
+}
+
+func (x *BackendStatus) GetFlows() uint32 {
+	if x != nil {
+		return x.Flows
+	}
+	return 0
+}
+
+func (x *BackendStatus) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
+func (x *BackendStatus) GetDrainEnd() DrainEnd {
+	if x != nil {
+		return x.DrainEnd
+	}
+	return DrainEnd_DRAIN_END_UNSPECIFIED
 }
 
 // NextHop is how packets to a backend leave the node.
@@ -2727,6 +2925,330 @@ func (x *SetWeightResponse) GetOutcome() *Outcome {
 	return nil
 }
 
+type SetAdminRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Admin         Admin                  `protobuf:"varint,3,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	Options       *WriteOptions          `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAdminRequest) Reset() {
+	*x = SetAdminRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAdminRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAdminRequest) ProtoMessage() {}
+
+func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAdminRequest.ProtoReflect.Descriptor instead.
+func (*SetAdminRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SetAdminRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *SetAdminRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetAdminRequest) GetAdmin() Admin {
+	if x != nil {
+		return x.Admin
+	}
+	return Admin_ADMIN_UNSPECIFIED
+}
+
+func (x *SetAdminRequest) GetOptions() *WriteOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+type SetAdminResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetAdminResponse) Reset() {
+	*x = SetAdminResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetAdminResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetAdminResponse) ProtoMessage() {}
+
+func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetAdminResponse.ProtoReflect.Descriptor instead.
+func (*SetAdminResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *SetAdminResponse) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+type ListFlowsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty lists those of all pools; an unknown pool is NOT_FOUND.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// At most so many; 0 means 1000.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFlowsRequest) Reset() {
+	*x = ListFlowsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFlowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFlowsRequest) ProtoMessage() {}
+
+func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
+func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListFlowsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ListFlowsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListFlowsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Flows []*Flow                `protobuf:"bytes,1,rep,name=flows,proto3" json:"flows,omitempty"`
+	// How many there are in all.
+	Total         uint32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFlowsResponse) Reset() {
+	*x = ListFlowsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFlowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFlowsResponse) ProtoMessage() {}
+
+func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
+func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListFlowsResponse) GetFlows() []*Flow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+func (x *ListFlowsResponse) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// Flow is one entry of the flow tables.
+type Flow struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Protocol Protocol               `protobuf:"varint,1,opt,name=protocol,proto3,enum=sluice.v1.Protocol" json:"protocol,omitempty"`
+	// "ADDRESS:PORT" of the client.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// "ADDRESS:PORT" of the VIP.
+	Destination string `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
+	Vip         string `protobuf:"bytes,4,opt,name=vip,proto3" json:"vip,omitempty"`
+	Pool        string `protobuf:"bytes,5,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Name of the backend; that of one which is leaving has "@ADDRESS" behind it.
+	Backend string     `protobuf:"bytes,6,opt,name=backend,proto3" json:"backend,omitempty"`
+	State   Flow_State `protobuf:"varint,7,opt,name=state,proto3,enum=sluice.v1.Flow_State" json:"state,omitempty"`
+	// Seconds since its last packet, to about one.
+	IdleSeconds   float64 `protobuf:"fixed64,8,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Flow) Reset() {
+	*x = Flow{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Flow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Flow) ProtoMessage() {}
+
+func (x *Flow) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Flow.ProtoReflect.Descriptor instead.
+func (*Flow) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Flow) GetProtocol() Protocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return Protocol_PROTOCOL_UNSPECIFIED
+}
+
+func (x *Flow) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Flow) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *Flow) GetVip() string {
+	if x != nil {
+		return x.Vip
+	}
+	return ""
+}
+
+func (x *Flow) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Flow) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *Flow) GetState() Flow_State {
+	if x != nil {
+		return x.State
+	}
+	return Flow_STATE_UNSPECIFIED
+}
+
+func (x *Flow) GetIdleSeconds() float64 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
+}
+
 type ListSlotsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
@@ -2736,7 +3258,7 @@ type ListSlotsRequest struct {
 
 func (x *ListSlotsRequest) Reset() {
 	*x = ListSlotsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +3270,7 @@ func (x *ListSlotsRequest) String() string {
 func (*ListSlotsRequest) ProtoMessage() {}
 
 func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +3283,7 @@ func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListSlotsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{41}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListSlotsRequest) GetPool() string {
@@ -2785,7 +3307,7 @@ type ListSlotsResponse struct {
 
 func (x *ListSlotsResponse) Reset() {
 	*x = ListSlotsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3319,7 @@ func (x *ListSlotsResponse) String() string {
 func (*ListSlotsResponse) ProtoMessage() {}
 
 func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3332,7 @@ func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListSlotsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{42}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListSlotsResponse) GetOwners() []int32 {
@@ -2850,14 +3372,16 @@ type Counter struct {
 	// Forwarded TCP SYNs.
 	NewFlows uint64 `protobuf:"varint,3,opt,name=new_flows,json=newFlows,proto3" json:"new_flows,omitempty"`
 	// Packets dropped, whatever the verdict.
-	Refused       uint64 `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused uint64 `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`
+	// TCP SYNs that stayed with their slot's previous owner, because no entry could be made for them.
+	Held          uint64 `protobuf:"varint,40,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2869,7 +3393,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2882,7 +3406,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Counter) GetPackets() uint64 {
@@ -2913,6 +3437,13 @@ func (x *Counter) GetRefused() uint64 {
 	return 0
 }
 
+func (x *Counter) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
 type GetStatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2921,7 +3452,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3464,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3477,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
 }
 
 type GetStatsResponse struct {
@@ -2956,13 +3487,14 @@ type GetStatsResponse struct {
 	Verdicts      []*VerdictStat         `protobuf:"bytes,2,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
 	Vips          []*VipStat             `protobuf:"bytes,3,rep,name=vips,proto3" json:"vips,omitempty"`
 	Backends      []*BackendStat         `protobuf:"bytes,4,rep,name=backends,proto3" json:"backends,omitempty"`
+	Tracking      *Tracking              `protobuf:"bytes,40,opt,name=tracking,proto3" json:"tracking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3506,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3519,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetStatsResponse) GetTime() *timestamppb.Timestamp {
@@ -3018,6 +3550,94 @@ func (x *GetStatsResponse) GetBackends() []*BackendStat {
 	return nil
 }
 
+func (x *GetStatsResponse) GetTracking() *Tracking {
+	if x != nil {
+		return x.Tracking
+	}
+	return nil
+}
+
+// Tracking counts what the flow tables did.
+type Tracking struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Packets whose slot asked for the table, and those of them that had an entry.
+	Lookups uint64 `protobuf:"varint,1,opt,name=lookups,proto3" json:"lookups,omitempty"`
+	Hits    uint64 `protobuf:"varint,2,opt,name=hits,proto3" json:"hits,omitempty"`
+	// Entries made.
+	Inserts uint64 `protobuf:"varint,3,opt,name=inserts,proto3" json:"inserts,omitempty"`
+	// First packets that got none and stayed with the previous owner.
+	Held uint64 `protobuf:"varint,4,opt,name=held,proto3" json:"held,omitempty"`
+	// First packets that got none and went to the current owner, because the previous one fails.
+	Bypassed      uint64 `protobuf:"varint,5,opt,name=bypassed,proto3" json:"bypassed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tracking) Reset() {
+	*x = Tracking{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tracking) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tracking) ProtoMessage() {}
+
+func (x *Tracking) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tracking.ProtoReflect.Descriptor instead.
+func (*Tracking) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Tracking) GetLookups() uint64 {
+	if x != nil {
+		return x.Lookups
+	}
+	return 0
+}
+
+func (x *Tracking) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
+func (x *Tracking) GetInserts() uint64 {
+	if x != nil {
+		return x.Inserts
+	}
+	return 0
+}
+
+func (x *Tracking) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Tracking) GetBypassed() uint64 {
+	if x != nil {
+		return x.Bypassed
+	}
+	return 0
+}
+
 // VerdictStat counts the packets of one interface that ended in one verdict.
 type VerdictStat struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -3033,7 +3653,7 @@ type VerdictStat struct {
 
 func (x *VerdictStat) Reset() {
 	*x = VerdictStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3045,7 +3665,7 @@ func (x *VerdictStat) String() string {
 func (*VerdictStat) ProtoMessage() {}
 
 func (x *VerdictStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3058,7 +3678,7 @@ func (x *VerdictStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerdictStat.ProtoReflect.Descriptor instead.
 func (*VerdictStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *VerdictStat) GetInterface() string {
@@ -3107,7 +3727,7 @@ type VipStat struct {
 
 func (x *VipStat) Reset() {
 	*x = VipStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3739,7 @@ func (x *VipStat) String() string {
 func (*VipStat) ProtoMessage() {}
 
 func (x *VipStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3752,7 @@ func (x *VipStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipStat.ProtoReflect.Descriptor instead.
 func (*VipStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VipStat) GetName() string {
@@ -3161,7 +3781,7 @@ type BackendStat struct {
 
 func (x *BackendStat) Reset() {
 	*x = BackendStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3793,7 @@ func (x *BackendStat) String() string {
 func (*BackendStat) ProtoMessage() {}
 
 func (x *BackendStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3806,7 @@ func (x *BackendStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStat.ProtoReflect.Descriptor instead.
 func (*BackendStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BackendStat) GetPool() string {
@@ -3218,7 +3838,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3850,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3863,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
 }
 
 type GetStatusResponse struct {
@@ -3272,7 +3892,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3284,7 +3904,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3297,7 +3917,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -3394,7 +4014,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +4026,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +4039,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Interface) GetName() string {
@@ -3477,7 +4097,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3489,7 +4109,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3502,7 +4122,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Limit) GetName() string {
@@ -3537,7 +4157,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3549,7 +4169,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3562,7 +4182,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TableDigest) GetPool() string {
@@ -3583,7 +4203,7 @@ var File_sluice_v1_sluice_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
-	"\x16sluice/v1/sluice.proto\x12\tsluice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n" +
+	"\x16sluice/v1/sluice.proto\x12\tsluice.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n" +
 	"\x06Config\x12%\n" +
 	"\x05pools\x18\x01 \x03(\v2\x0f.sluice.v1.PoolR\x05pools\x12\"\n" +
 	"\x04vips\x18\x02 \x03(\v2\x0e.sluice.v1.VipR\x04vips\"\x8e\x01\n" +
@@ -3592,12 +4212,15 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12/\n" +
 	"\bprotocol\x18\x03 \x01(\x0e2\x13.sluice.v1.ProtocolR\bprotocol\x12\x14\n" +
 	"\x05ports\x18\x04 \x03(\tR\x05ports\x12\x12\n" +
-	"\x04pool\x18\x05 \x01(\tR\x04pool\"\x88\x01\n" +
+	"\x04pool\x18\x05 \x01(\tR\x04pool\"\xfa\x01\n" +
 	"\x04Pool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05encap\x18\x02 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\x12\x14\n" +
 	"\x05slots\x18\x03 \x01(\rR\x05slots\x12.\n" +
-	"\bbackends\x18\x04 \x03(\v2\x12.sluice.v1.BackendR\bbackends\"\xac\x01\n" +
+	"\bbackends\x18\x04 \x03(\v2\x12.sluice.v1.BackendR\bbackends\x126\n" +
+	"\tdrain_max\x18( \x01(\v2\x19.google.protobuf.DurationR\bdrainMax\x128\n" +
+	"\n" +
+	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdle\"\xac\x01\n" +
 	"\aBackend\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
@@ -3670,12 +4293,15 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04pool\x18\x01 \x01(\v2\x0f.sluice.v1.PoolR\x04pool\x121\n" +
 	"\aoptions\x18\x02 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"B\n" +
 	"\x12CreatePoolResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\xa4\x01\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x96\x02\n" +
 	"\x0eSetPoolRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05encap\x18\x02 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\x12\x19\n" +
 	"\x05slots\x18\x03 \x01(\rH\x00R\x05slots\x88\x01\x01\x121\n" +
-	"\aoptions\x18\x04 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptionsB\b\n" +
+	"\aoptions\x18\x04 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\x126\n" +
+	"\tdrain_max\x18( \x01(\v2\x19.google.protobuf.DurationR\bdrainMax\x128\n" +
+	"\n" +
+	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdleB\b\n" +
 	"\x06_slots\"?\n" +
 	"\x0fSetPoolResponse\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"Z\n" +
@@ -3688,7 +4314,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\\\n" +
 	"\x11ListPoolsResponse\x12+\n" +
 	"\x05pools\x18\x01 \x03(\v2\x15.sluice.v1.PoolStatusR\x05pools\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa8\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xf6\x01\n" +
 	"\n" +
 	"PoolStatus\x12#\n" +
 	"\x04pool\x18\x01 \x01(\v2\x0f.sluice.v1.PoolR\x04pool\x12\x14\n" +
@@ -3697,7 +4323,9 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"emptySlots\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04vips\x18\x05 \x03(\tR\x04vips\x12\x12\n" +
-	"\x04base\x18\x06 \x01(\rR\x04base\"\x8b\x01\n" +
+	"\x04base\x18\x06 \x01(\rR\x04base\x12)\n" +
+	"\x10transition_slots\x18( \x01(\rR\x0ftransitionSlots\x12!\n" +
+	"\fpinned_slots\x18) \x01(\rR\vpinnedSlots\"\x8b\x01\n" +
 	"\x14CreateBackendRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12,\n" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x121\n" +
@@ -3729,7 +4357,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"h\n" +
 	"\x14ListBackendsResponse\x124\n" +
 	"\bbackends\x18\x01 \x03(\v2\x18.sluice.v1.BackendStatusR\bbackends\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa4\x02\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa7\x03\n" +
 	"\rBackendStatus\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12,\n" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x12)\n" +
@@ -3739,7 +4367,12 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"pool_slots\x18\x05 \x01(\rR\tpoolSlots\x12-\n" +
 	"\bnext_hop\x18\x06 \x01(\v2\x12.sluice.v1.NextHopR\anextHop\x12,\n" +
 	"\acounter\x18\a \x01(\v2\x12.sluice.v1.CounterR\acounter\x12\x14\n" +
-	"\x05index\x18\b \x01(\rR\x05index\"\xfd\x02\n" +
+	"\x05index\x18\b \x01(\rR\x05index\x12\x1f\n" +
+	"\vkeeps_slots\x18( \x01(\rR\n" +
+	"keepsSlots\x12\x14\n" +
+	"\x05flows\x18) \x01(\rR\x05flows\x12\x18\n" +
+	"\aleaving\x18* \x01(\bR\aleaving\x120\n" +
+	"\tdrain_end\x18+ \x01(\x0e2\x13.sluice.v1.DrainEndR\bdrainEnd\"\xfd\x02\n" +
 	"\aNextHop\x12.\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x18.sluice.v1.NextHop.StateR\x05state\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x18\n" +
@@ -3762,25 +4395,60 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x06weight\x18\x03 \x01(\rR\x06weight\x121\n" +
 	"\aoptions\x18\x04 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"A\n" +
 	"\x11SetWeightResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"&\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x94\x01\n" +
+	"\x0fSetAdminRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12&\n" +
+	"\x05admin\x18\x03 \x01(\x0e2\x10.sluice.v1.AdminR\x05admin\x121\n" +
+	"\aoptions\x18\x04 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"@\n" +
+	"\x10SetAdminResponse\x12,\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"<\n" +
+	"\x10ListFlowsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"P\n" +
+	"\x11ListFlowsResponse\x12%\n" +
+	"\x05flows\x18\x01 \x03(\v2\x0f.sluice.v1.FlowR\x05flows\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\rR\x05total\"\xda\x02\n" +
+	"\x04Flow\x12/\n" +
+	"\bprotocol\x18\x01 \x01(\x0e2\x13.sluice.v1.ProtocolR\bprotocol\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12 \n" +
+	"\vdestination\x18\x03 \x01(\tR\vdestination\x12\x10\n" +
+	"\x03vip\x18\x04 \x01(\tR\x03vip\x12\x12\n" +
+	"\x04pool\x18\x05 \x01(\tR\x04pool\x12\x18\n" +
+	"\abackend\x18\x06 \x01(\tR\abackend\x12+\n" +
+	"\x05state\x18\a \x01(\x0e2\x15.sluice.v1.Flow.StateR\x05state\x12!\n" +
+	"\fidle_seconds\x18\b \x01(\x01R\vidleSeconds\"W\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tSTATE_SYN\x10\x01\x12\x15\n" +
+	"\x11STATE_ESTABLISHED\x10\x02\x12\x11\n" +
+	"\rSTATE_CLOSING\x10\x03\"&\n" +
 	"\x10ListSlotsRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\"{\n" +
 	"\x11ListSlotsResponse\x12\x16\n" +
 	"\x06owners\x18\x01 \x03(\x11R\x06owners\x12\x1a\n" +
 	"\bbackends\x18\x02 \x03(\tR\bbackends\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\"p\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\"\x84\x01\n" +
 	"\aCounter\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1b\n" +
 	"\tnew_flows\x18\x03 \x01(\x04R\bnewFlows\x12\x18\n" +
-	"\arefused\x18\x04 \x01(\x04R\arefused\"\x11\n" +
-	"\x0fGetStatsRequest\"\xd2\x01\n" +
+	"\arefused\x18\x04 \x01(\x04R\arefused\x12\x12\n" +
+	"\x04held\x18( \x01(\x04R\x04held\"\x11\n" +
+	"\x0fGetStatsRequest\"\x83\x02\n" +
 	"\x10GetStatsResponse\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x122\n" +
 	"\bverdicts\x18\x02 \x03(\v2\x16.sluice.v1.VerdictStatR\bverdicts\x12&\n" +
 	"\x04vips\x18\x03 \x03(\v2\x12.sluice.v1.VipStatR\x04vips\x122\n" +
-	"\bbackends\x18\x04 \x03(\v2\x16.sluice.v1.BackendStatR\bbackends\"\x8b\x01\n" +
+	"\bbackends\x18\x04 \x03(\v2\x16.sluice.v1.BackendStatR\bbackends\x12/\n" +
+	"\btracking\x18( \x01(\v2\x13.sluice.v1.TrackingR\btracking\"\x82\x01\n" +
+	"\bTracking\x12\x18\n" +
+	"\alookups\x18\x01 \x01(\x04R\alookups\x12\x12\n" +
+	"\x04hits\x18\x02 \x01(\x04R\x04hits\x12\x18\n" +
+	"\ainserts\x18\x03 \x01(\x04R\ainserts\x12\x12\n" +
+	"\x04held\x18\x04 \x01(\x04R\x04held\x12\x1a\n" +
+	"\bbypassed\x18\x05 \x01(\x04R\bbypassed\"\x8b\x01\n" +
 	"\vVerdictStat\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x16\n" +
@@ -3840,8 +4508,11 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x11ADMIN_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rADMIN_ENABLED\x10\x01\x12\x11\n" +
 	"\rADMIN_DRAINED\x10\x02\x12\x12\n" +
-	"\x0eADMIN_DISABLED\x10\x032\x98\n" +
-	"\n" +
+	"\x0eADMIN_DISABLED\x10\x03*R\n" +
+	"\bDrainEnd\x12\x19\n" +
+	"\x15DRAIN_END_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fDRAIN_END_QUIET\x10\x01\x12\x16\n" +
+	"\x12DRAIN_END_DEADLINE\x10\x022\xa5\v\n" +
 	"\x06Sluice\x12:\n" +
 	"\x05Apply\x12\x17.sluice.v1.ApplyRequest\x1a\x18.sluice.v1.ApplyResponse\x12=\n" +
 	"\x06Export\x12\x18.sluice.v1.ExportRequest\x1a\x19.sluice.v1.ExportResponse\x12F\n" +
@@ -3860,7 +4531,9 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"SetBackend\x12\x1c.sluice.v1.SetBackendRequest\x1a\x1d.sluice.v1.SetBackendResponse\x12R\n" +
 	"\rDeleteBackend\x12\x1f.sluice.v1.DeleteBackendRequest\x1a .sluice.v1.DeleteBackendResponse\x12O\n" +
 	"\fListBackends\x12\x1e.sluice.v1.ListBackendsRequest\x1a\x1f.sluice.v1.ListBackendsResponse\x12F\n" +
-	"\tSetWeight\x12\x1b.sluice.v1.SetWeightRequest\x1a\x1c.sluice.v1.SetWeightResponse\x12F\n" +
+	"\tSetWeight\x12\x1b.sluice.v1.SetWeightRequest\x1a\x1c.sluice.v1.SetWeightResponse\x12C\n" +
+	"\bSetAdmin\x12\x1a.sluice.v1.SetAdminRequest\x1a\x1b.sluice.v1.SetAdminResponse\x12F\n" +
+	"\tListFlows\x12\x1b.sluice.v1.ListFlowsRequest\x1a\x1c.sluice.v1.ListFlowsResponse\x12F\n" +
 	"\tListSlots\x12\x1b.sluice.v1.ListSlotsRequest\x1a\x1c.sluice.v1.ListSlotsResponse\x12C\n" +
 	"\bGetStats\x12\x1a.sluice.v1.GetStatsRequest\x1a\x1b.sluice.v1.GetStatsResponse\x12F\n" +
 	"\tGetStatus\x12\x1b.sluice.v1.GetStatusRequest\x1a\x1c.sluice.v1.GetStatusResponseB6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
@@ -3877,171 +4550,196 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_sluice_proto_rawDescData
 }
 
-var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
 	(Admin)(0),                    // 2: sluice.v1.Admin
-	(Change_Kind)(0),              // 3: sluice.v1.Change.Kind
-	(NextHop_State)(0),            // 4: sluice.v1.NextHop.State
-	(*Config)(nil),                // 5: sluice.v1.Config
-	(*Vip)(nil),                   // 6: sluice.v1.Vip
-	(*Pool)(nil),                  // 7: sluice.v1.Pool
-	(*Backend)(nil),               // 8: sluice.v1.Backend
-	(*WriteOptions)(nil),          // 9: sluice.v1.WriteOptions
-	(*Outcome)(nil),               // 10: sluice.v1.Outcome
-	(*Change)(nil),                // 11: sluice.v1.Change
-	(*ApplyRequest)(nil),          // 12: sluice.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 13: sluice.v1.ApplyResponse
-	(*ExportRequest)(nil),         // 14: sluice.v1.ExportRequest
-	(*ExportResponse)(nil),        // 15: sluice.v1.ExportResponse
-	(*CreateVipRequest)(nil),      // 16: sluice.v1.CreateVipRequest
-	(*CreateVipResponse)(nil),     // 17: sluice.v1.CreateVipResponse
-	(*SetVipRequest)(nil),         // 18: sluice.v1.SetVipRequest
-	(*SetVipResponse)(nil),        // 19: sluice.v1.SetVipResponse
-	(*DeleteVipRequest)(nil),      // 20: sluice.v1.DeleteVipRequest
-	(*DeleteVipResponse)(nil),     // 21: sluice.v1.DeleteVipResponse
-	(*ListVipsRequest)(nil),       // 22: sluice.v1.ListVipsRequest
-	(*ListVipsResponse)(nil),      // 23: sluice.v1.ListVipsResponse
-	(*VipStatus)(nil),             // 24: sluice.v1.VipStatus
-	(*CreatePoolRequest)(nil),     // 25: sluice.v1.CreatePoolRequest
-	(*CreatePoolResponse)(nil),    // 26: sluice.v1.CreatePoolResponse
-	(*SetPoolRequest)(nil),        // 27: sluice.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),       // 28: sluice.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),     // 29: sluice.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),    // 30: sluice.v1.DeletePoolResponse
-	(*ListPoolsRequest)(nil),      // 31: sluice.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),     // 32: sluice.v1.ListPoolsResponse
-	(*PoolStatus)(nil),            // 33: sluice.v1.PoolStatus
-	(*CreateBackendRequest)(nil),  // 34: sluice.v1.CreateBackendRequest
-	(*CreateBackendResponse)(nil), // 35: sluice.v1.CreateBackendResponse
-	(*SetBackendRequest)(nil),     // 36: sluice.v1.SetBackendRequest
-	(*SetBackendResponse)(nil),    // 37: sluice.v1.SetBackendResponse
-	(*DeleteBackendRequest)(nil),  // 38: sluice.v1.DeleteBackendRequest
-	(*DeleteBackendResponse)(nil), // 39: sluice.v1.DeleteBackendResponse
-	(*ListBackendsRequest)(nil),   // 40: sluice.v1.ListBackendsRequest
-	(*ListBackendsResponse)(nil),  // 41: sluice.v1.ListBackendsResponse
-	(*BackendStatus)(nil),         // 42: sluice.v1.BackendStatus
-	(*NextHop)(nil),               // 43: sluice.v1.NextHop
-	(*SetWeightRequest)(nil),      // 44: sluice.v1.SetWeightRequest
-	(*SetWeightResponse)(nil),     // 45: sluice.v1.SetWeightResponse
-	(*ListSlotsRequest)(nil),      // 46: sluice.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),     // 47: sluice.v1.ListSlotsResponse
-	(*Counter)(nil),               // 48: sluice.v1.Counter
-	(*GetStatsRequest)(nil),       // 49: sluice.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 50: sluice.v1.GetStatsResponse
-	(*VerdictStat)(nil),           // 51: sluice.v1.VerdictStat
-	(*VipStat)(nil),               // 52: sluice.v1.VipStat
-	(*BackendStat)(nil),           // 53: sluice.v1.BackendStat
-	(*GetStatusRequest)(nil),      // 54: sluice.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 55: sluice.v1.GetStatusResponse
-	(*Interface)(nil),             // 56: sluice.v1.Interface
-	(*Limit)(nil),                 // 57: sluice.v1.Limit
-	(*TableDigest)(nil),           // 58: sluice.v1.TableDigest
-	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
+	(DrainEnd)(0),                 // 3: sluice.v1.DrainEnd
+	(Change_Kind)(0),              // 4: sluice.v1.Change.Kind
+	(NextHop_State)(0),            // 5: sluice.v1.NextHop.State
+	(Flow_State)(0),               // 6: sluice.v1.Flow.State
+	(*Config)(nil),                // 7: sluice.v1.Config
+	(*Vip)(nil),                   // 8: sluice.v1.Vip
+	(*Pool)(nil),                  // 9: sluice.v1.Pool
+	(*Backend)(nil),               // 10: sluice.v1.Backend
+	(*WriteOptions)(nil),          // 11: sluice.v1.WriteOptions
+	(*Outcome)(nil),               // 12: sluice.v1.Outcome
+	(*Change)(nil),                // 13: sluice.v1.Change
+	(*ApplyRequest)(nil),          // 14: sluice.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 15: sluice.v1.ApplyResponse
+	(*ExportRequest)(nil),         // 16: sluice.v1.ExportRequest
+	(*ExportResponse)(nil),        // 17: sluice.v1.ExportResponse
+	(*CreateVipRequest)(nil),      // 18: sluice.v1.CreateVipRequest
+	(*CreateVipResponse)(nil),     // 19: sluice.v1.CreateVipResponse
+	(*SetVipRequest)(nil),         // 20: sluice.v1.SetVipRequest
+	(*SetVipResponse)(nil),        // 21: sluice.v1.SetVipResponse
+	(*DeleteVipRequest)(nil),      // 22: sluice.v1.DeleteVipRequest
+	(*DeleteVipResponse)(nil),     // 23: sluice.v1.DeleteVipResponse
+	(*ListVipsRequest)(nil),       // 24: sluice.v1.ListVipsRequest
+	(*ListVipsResponse)(nil),      // 25: sluice.v1.ListVipsResponse
+	(*VipStatus)(nil),             // 26: sluice.v1.VipStatus
+	(*CreatePoolRequest)(nil),     // 27: sluice.v1.CreatePoolRequest
+	(*CreatePoolResponse)(nil),    // 28: sluice.v1.CreatePoolResponse
+	(*SetPoolRequest)(nil),        // 29: sluice.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),       // 30: sluice.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),     // 31: sluice.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),    // 32: sluice.v1.DeletePoolResponse
+	(*ListPoolsRequest)(nil),      // 33: sluice.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),     // 34: sluice.v1.ListPoolsResponse
+	(*PoolStatus)(nil),            // 35: sluice.v1.PoolStatus
+	(*CreateBackendRequest)(nil),  // 36: sluice.v1.CreateBackendRequest
+	(*CreateBackendResponse)(nil), // 37: sluice.v1.CreateBackendResponse
+	(*SetBackendRequest)(nil),     // 38: sluice.v1.SetBackendRequest
+	(*SetBackendResponse)(nil),    // 39: sluice.v1.SetBackendResponse
+	(*DeleteBackendRequest)(nil),  // 40: sluice.v1.DeleteBackendRequest
+	(*DeleteBackendResponse)(nil), // 41: sluice.v1.DeleteBackendResponse
+	(*ListBackendsRequest)(nil),   // 42: sluice.v1.ListBackendsRequest
+	(*ListBackendsResponse)(nil),  // 43: sluice.v1.ListBackendsResponse
+	(*BackendStatus)(nil),         // 44: sluice.v1.BackendStatus
+	(*NextHop)(nil),               // 45: sluice.v1.NextHop
+	(*SetWeightRequest)(nil),      // 46: sluice.v1.SetWeightRequest
+	(*SetWeightResponse)(nil),     // 47: sluice.v1.SetWeightResponse
+	(*SetAdminRequest)(nil),       // 48: sluice.v1.SetAdminRequest
+	(*SetAdminResponse)(nil),      // 49: sluice.v1.SetAdminResponse
+	(*ListFlowsRequest)(nil),      // 50: sluice.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),     // 51: sluice.v1.ListFlowsResponse
+	(*Flow)(nil),                  // 52: sluice.v1.Flow
+	(*ListSlotsRequest)(nil),      // 53: sluice.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),     // 54: sluice.v1.ListSlotsResponse
+	(*Counter)(nil),               // 55: sluice.v1.Counter
+	(*GetStatsRequest)(nil),       // 56: sluice.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 57: sluice.v1.GetStatsResponse
+	(*Tracking)(nil),              // 58: sluice.v1.Tracking
+	(*VerdictStat)(nil),           // 59: sluice.v1.VerdictStat
+	(*VipStat)(nil),               // 60: sluice.v1.VipStat
+	(*BackendStat)(nil),           // 61: sluice.v1.BackendStat
+	(*GetStatusRequest)(nil),      // 62: sluice.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 63: sluice.v1.GetStatusResponse
+	(*Interface)(nil),             // 64: sluice.v1.Interface
+	(*Limit)(nil),                 // 65: sluice.v1.Limit
+	(*TableDigest)(nil),           // 66: sluice.v1.TableDigest
+	(*durationpb.Duration)(nil),   // 67: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 68: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
-	7,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
-	6,  // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
+	9,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
+	8,  // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
 	0,  // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,  // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
-	8,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	2,  // 5: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	11, // 6: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
-	3,  // 7: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
-	5,  // 8: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
-	9,  // 9: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 10: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
-	5,  // 11: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
-	6,  // 12: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
-	9,  // 13: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 14: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
-	0,  // 15: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
-	9,  // 16: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 17: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
-	9,  // 18: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 19: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
-	24, // 20: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	6,  // 21: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	48, // 22: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
-	7,  // 23: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
-	9,  // 24: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 25: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	1,  // 26: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
-	9,  // 27: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 28: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
-	9,  // 29: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 30: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	33, // 31: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	7,  // 32: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
-	8,  // 33: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
-	9,  // 34: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 35: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	9,  // 36: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	2,  // 37: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
-	10, // 38: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	9,  // 39: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 40: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	42, // 41: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	8,  // 42: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	43, // 43: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	48, // 44: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
-	4,  // 45: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	59, // 46: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	9,  // 47: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	10, // 48: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	59, // 49: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	51, // 50: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	52, // 51: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	53, // 52: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	48, // 53: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	48, // 54: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	59, // 55: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	56, // 56: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	57, // 57: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	58, // 58: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	12, // 59: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	14, // 60: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	16, // 61: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	18, // 62: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	20, // 63: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	22, // 64: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	25, // 65: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	27, // 66: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	29, // 67: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	31, // 68: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	34, // 69: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	36, // 70: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	38, // 71: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	40, // 72: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	44, // 73: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	46, // 74: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	49, // 75: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	54, // 76: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	13, // 77: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	15, // 78: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	17, // 79: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	19, // 80: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	21, // 81: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	23, // 82: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	26, // 83: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	28, // 84: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	30, // 85: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	32, // 86: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	35, // 87: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	37, // 88: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	39, // 89: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	41, // 90: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	45, // 91: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	47, // 92: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	50, // 93: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	55, // 94: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	77, // [77:95] is the sub-list for method output_type
-	59, // [59:77] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	10, // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
+	67, // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	67, // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	2,  // 7: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
+	13, // 8: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
+	4,  // 9: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
+	7,  // 10: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
+	11, // 11: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 12: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
+	7,  // 13: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
+	8,  // 14: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
+	11, // 15: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 16: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
+	0,  // 17: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
+	11, // 18: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 19: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
+	11, // 20: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 21: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
+	26, // 22: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	8,  // 23: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
+	55, // 24: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	9,  // 25: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
+	11, // 26: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 27: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	1,  // 28: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
+	11, // 29: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
+	67, // 30: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	67, // 31: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	12, // 32: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
+	11, // 33: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 34: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	35, // 35: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	9,  // 36: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
+	10, // 37: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
+	11, // 38: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 39: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	11, // 40: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	2,  // 41: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
+	12, // 42: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	11, // 43: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 44: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	44, // 45: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	10, // 46: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
+	45, // 47: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	55, // 48: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	3,  // 49: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
+	5,  // 50: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	68, // 51: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	11, // 52: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 53: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	2,  // 54: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
+	11, // 55: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
+	12, // 56: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
+	52, // 57: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
+	0,  // 58: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
+	6,  // 59: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
+	68, // 60: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	59, // 61: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	60, // 62: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	61, // 63: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	58, // 64: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
+	55, // 65: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	55, // 66: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	68, // 67: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	64, // 68: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	65, // 69: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	66, // 70: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	14, // 71: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	16, // 72: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	18, // 73: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	20, // 74: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	22, // 75: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	24, // 76: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	27, // 77: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	29, // 78: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	31, // 79: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	33, // 80: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	36, // 81: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	38, // 82: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	40, // 83: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	42, // 84: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	46, // 85: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	48, // 86: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	50, // 87: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	53, // 88: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	56, // 89: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	62, // 90: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	15, // 91: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	17, // 92: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	19, // 93: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	21, // 94: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	23, // 95: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	25, // 96: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	28, // 97: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	30, // 98: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	32, // 99: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	34, // 100: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	37, // 101: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	39, // 102: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	41, // 103: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	43, // 104: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	47, // 105: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	49, // 106: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	51, // 107: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	54, // 108: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	57, // 109: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	63, // 110: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	91, // [91:111] is the sub-list for method output_type
+	71, // [71:91] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -4058,8 +4756,8 @@ func file_sluice_v1_sluice_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   54,
+			NumEnums:      7,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -43,6 +43,8 @@ const (
 	Sluice_DeleteBackend_FullMethodName = "/sluice.v1.Sluice/DeleteBackend"
 	Sluice_ListBackends_FullMethodName  = "/sluice.v1.Sluice/ListBackends"
 	Sluice_SetWeight_FullMethodName     = "/sluice.v1.Sluice/SetWeight"
+	Sluice_SetAdmin_FullMethodName      = "/sluice.v1.Sluice/SetAdmin"
+	Sluice_ListFlows_FullMethodName     = "/sluice.v1.Sluice/ListFlows"
 	Sluice_ListSlots_FullMethodName     = "/sluice.v1.Sluice/ListSlots"
 	Sluice_GetStats_FullMethodName      = "/sluice.v1.Sluice/GetStats"
 	Sluice_GetStatus_FullMethodName     = "/sluice.v1.Sluice/GetStatus"
@@ -84,6 +86,10 @@ type SluiceClient interface {
 	ListBackends(ctx context.Context, in *ListBackendsRequest, opts ...grpc.CallOption) (*ListBackendsResponse, error)
 	// SetWeight sets a backend's scale to weight / nominal weight, so that only the slots it gains or loses move.
 	SetWeight(ctx context.Context, in *SetWeightRequest, opts ...grpc.CallOption) (*SetWeightResponse, error)
+	// SetAdmin orders a backend to be enabled, drained or disabled.
+	SetAdmin(ctx context.Context, in *SetAdminRequest, opts ...grpc.CallOption) (*SetAdminResponse, error)
+	// ListFlows returns the entries of the flow tables: those of flows whose slot is changing.
+	ListFlows(ctx context.Context, in *ListFlowsRequest, opts ...grpc.CallOption) (*ListFlowsResponse, error)
 	// ListSlots returns the slot table of one pool.
 	ListSlots(ctx context.Context, in *ListSlotsRequest, opts ...grpc.CallOption) (*ListSlotsResponse, error)
 	// GetStats reads the counters.
@@ -250,6 +256,26 @@ func (c *sluiceClient) SetWeight(ctx context.Context, in *SetWeightRequest, opts
 	return out, nil
 }
 
+func (c *sluiceClient) SetAdmin(ctx context.Context, in *SetAdminRequest, opts ...grpc.CallOption) (*SetAdminResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetAdminResponse)
+	err := c.cc.Invoke(ctx, Sluice_SetAdmin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sluiceClient) ListFlows(ctx context.Context, in *ListFlowsRequest, opts ...grpc.CallOption) (*ListFlowsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFlowsResponse)
+	err := c.cc.Invoke(ctx, Sluice_ListFlows_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sluiceClient) ListSlots(ctx context.Context, in *ListSlotsRequest, opts ...grpc.CallOption) (*ListSlotsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSlotsResponse)
@@ -316,6 +342,10 @@ type SluiceServer interface {
 	ListBackends(context.Context, *ListBackendsRequest) (*ListBackendsResponse, error)
 	// SetWeight sets a backend's scale to weight / nominal weight, so that only the slots it gains or loses move.
 	SetWeight(context.Context, *SetWeightRequest) (*SetWeightResponse, error)
+	// SetAdmin orders a backend to be enabled, drained or disabled.
+	SetAdmin(context.Context, *SetAdminRequest) (*SetAdminResponse, error)
+	// ListFlows returns the entries of the flow tables: those of flows whose slot is changing.
+	ListFlows(context.Context, *ListFlowsRequest) (*ListFlowsResponse, error)
 	// ListSlots returns the slot table of one pool.
 	ListSlots(context.Context, *ListSlotsRequest) (*ListSlotsResponse, error)
 	// GetStats reads the counters.
@@ -376,6 +406,12 @@ func (UnimplementedSluiceServer) ListBackends(context.Context, *ListBackendsRequ
 }
 func (UnimplementedSluiceServer) SetWeight(context.Context, *SetWeightRequest) (*SetWeightResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetWeight not implemented")
+}
+func (UnimplementedSluiceServer) SetAdmin(context.Context, *SetAdminRequest) (*SetAdminResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetAdmin not implemented")
+}
+func (UnimplementedSluiceServer) ListFlows(context.Context, *ListFlowsRequest) (*ListFlowsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFlows not implemented")
 }
 func (UnimplementedSluiceServer) ListSlots(context.Context, *ListSlotsRequest) (*ListSlotsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSlots not implemented")
@@ -677,6 +713,42 @@ func _Sluice_SetWeight_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Sluice_SetAdmin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetAdminRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SluiceServer).SetAdmin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sluice_SetAdmin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SluiceServer).SetAdmin(ctx, req.(*SetAdminRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Sluice_ListFlows_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFlowsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SluiceServer).ListFlows(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sluice_ListFlows_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SluiceServer).ListFlows(ctx, req.(*ListFlowsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Sluice_ListSlots_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListSlotsRequest)
 	if err := dec(in); err != nil {
@@ -797,6 +869,14 @@ var Sluice_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetWeight",
 			Handler:    _Sluice_SetWeight_Handler,
+		},
+		{
+			MethodName: "SetAdmin",
+			Handler:    _Sluice_SetAdmin_Handler,
+		},
+		{
+			MethodName: "ListFlows",
+			Handler:    _Sluice_ListFlows_Handler,
 		},
 		{
 			MethodName: "ListSlots",
