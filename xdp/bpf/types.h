@@ -37,13 +37,14 @@ enum encap {
 
 /* Sizes that both sides agree on. */
 enum sizes {
-	VIP4_WAYS = 4,	      /* entries of a 64-byte bucket */
-	VIP6_WAYS = 2,	      /* entries of a 64-byte bucket */
-	SLOTS_PER_LINE = 16,  /* slot words of a 64-byte element */
-	MAX_INTERFACES = 16,  /* managed interfaces of a node */
-	VERDICT_STRIDE = 64,  /* counters of one interface on one CPU; room for verdicts to come */
-	VERDICT_SEEN = 63,    /* counter of frames at entry, where the knob count_seen is set */
-	SLOT_INDEX_BITS = 20, /* of a slot word: the backend index; five flag and seven count bits follow */
+	VIP4_WAYS = 4,	     /* entries of a 64-byte bucket */
+	VIP6_WAYS = 2,	     /* entries of a 64-byte bucket */
+	SLOTS_PER_LINE = 16, /* slot words of a 64-byte element */
+	MAX_INTERFACES = 16, /* managed interfaces of a node */
+	VERDICT_STRIDE = 64, /* counters of one interface on one CPU; room for verdicts to come */
+	VERDICT_SEEN = 63,   /* counter of frames at entry, where the knob count_seen is set */
+	SLOT_INDEX_BITS =
+		20, /* of a slot word: the backend index; five flag and seven count bits follow */
 	INTERFACE_UNMANAGED = 254, /* the route leads out of an interface that is not managed */
 	INTERFACE_NONE = 255,	   /* no route */
 };
@@ -83,7 +84,7 @@ struct vip6_bucket {
 
 /* One half of the root: where the tables of one publication begin. One cache line. */
 struct root_copy {
-	__u64 vip_key;	 /* key of the bucket hash; changed when a set of VIPs does not fit with the old one */
+	__u64 vip_key; /* key of the bucket hash; changed when a set of VIPs does not fit with the old one */
 	__u32 vip4_base; /* first bucket */
 	__u32 vip4_mask; /* number of buckets less one */
 	__u32 vip6_base;
@@ -121,10 +122,10 @@ struct slot_line {
  * Its first word holds the destination MAC; a zero MAC means that the next hop is not resolved.
  */
 struct backend {
-	__u32 checksum;	 /* IPv4: sum of the header's 16-bit words as they lie in memory, not folded */
+	__u32 checksum; /* IPv4: sum of the header's 16-bit words as they lie in memory, not folded */
 	__u16 max_inner; /* bytes: the largest inner packet that fits the MTU */
 	__u8 encap;	 /* enum encap */
-	__u8 interface;	 /* number of the egress interface, or INTERFACE_UNMANAGED, INTERFACE_NONE */
+	__u8 interface; /* number of the egress interface, or INTERFACE_UNMANAGED, INTERFACE_NONE */
 	__u64 reserved;
 	__u64 header[14];
 };
