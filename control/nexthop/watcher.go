@@ -189,8 +189,14 @@ func (w *Watcher) enterLocked(e *entry, before Status) {
 	}
 }
 
+// usable tells whether the kernel has an address for the next hop, confirmed or not.
+func usable(s State) bool { return s == Reachable || s == Stale }
+
 func (w *Watcher) logTransition(e *entry, old State) {
 	level := slog.LevelInfo
+	if usable(e.State) && usable(old) {
+		level = slog.LevelDebug // the kernel confirming an address, every minute or so for each backend
+	}
 	if e.State == Failed || e.State == NoRoute || e.State == EgressUnmanaged {
 		level = slog.LevelWarn
 	}
