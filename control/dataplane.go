@@ -20,6 +20,8 @@ type Dataplane interface {
 	Activity() (*lb.Activity, error)
 	// DropFlows deletes the entries of flows; those that are not there any more are no error.
 	DropFlows([]lb.Flow) error
+	// Repair attaches to interfaces that went away and are back. The error names those that still are away.
+	Repair() error
 	// Counters reads all counters.
 	Counters() (lb.Counters, error)
 	// Info describes the interfaces and the maps.

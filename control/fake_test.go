@@ -165,6 +165,8 @@ func (d *dataplane) Activity() (*lb.Activity, error) { return &lb.Activity{}, ni
 
 func (d *dataplane) DropFlows([]lb.Flow) error { return nil }
 
+func (d *dataplane) Repair() error { return nil }
+
 func (d *dataplane) Counters() (lb.Counters, error) { return d.counters, nil }
 
 func (d *dataplane) Info() (lb.DataplaneInfo, error) {

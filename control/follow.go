@@ -32,6 +32,8 @@ func (e *Engine) Run(ctx context.Context) {
 				publish.Reset(debounce)
 			}
 		case <-tick.C:
+			// What is wrong stands in the status, and is logged when it happens.
+			_ = e.dp.Repair()
 			if err := e.age(); err != nil {
 				e.log.Error("moving slots on failed, it will be tried again", "err", err)
 			}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -96,7 +97,10 @@ func (s *Server) GetStatus(context.Context, *sluicev1.GetStatusRequest) (*sluice
 	}
 	for _, i := range info.Interfaces {
 		resp.Interfaces = append(resp.Interfaces, &sluicev1.Interface{Name: i.Name, Mode: i.Mode, Ifindex: uint32(i.Index),
-			ProgramId: i.ProgramID, ProgramTag: i.ProgramTag, Mtu: uint32(i.MTU)})
+			ProgramId: i.ProgramID, ProgramTag: i.ProgramTag, Mtu: uint32(i.MTU), Fault: i.Fault})
+		if i.Fault != "" {
+			resp.Warnings = append(resp.Warnings, fmt.Sprintf("interface %q: %s", i.Name, i.Fault))
+		}
 	}
 	for _, p := range st.Config.Pools {
 		resp.Tables = append(resp.Tables, &sluicev1.TableDigest{Pool: p.Name, Digest: digest(st.Tables[p.Name])})

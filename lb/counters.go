@@ -58,4 +58,6 @@ type InterfaceInfo struct {
 	ProgramID  uint32
 	ProgramTag string
 	MTU        int
+	// Fault says what is wrong with the interface; empty when nothing is.
+	Fault string
 }

@@ -22,6 +22,8 @@ type attachment struct {
 	link  link.Link
 	// adopted says that the link was pinned before.
 	adopted bool
+	// fault is what is wrong with the interface; empty when nothing is.
+	fault string
 }
 
 func (d *Dataplane) linkPath(name string) string {

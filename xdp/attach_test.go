@@ -297,6 +297,59 @@ func TestInterfaceComesBack(t *testing.T) {
 	})
 }
 
+// TestRepair takes an interface away under a running data plane, brings it back, and renames it.
+func TestRepair(t *testing.T) {
+	ns := newNamespace(t)
+	ns.do(t, func() {
+		d := published(t, xdp.Options{BPFFSDir: xdptest.BPFFSDir(t), Interfaces: []string{ns.iface}})
+		if err := d.Attach(); err != nil {
+			t.Fatal(err)
+		}
+		expect := func(what, want string) {
+			t.Helper()
+			err := d.Repair()
+			info, infoErr := d.Info()
+			if infoErr != nil {
+				t.Fatal(infoErr)
+			}
+			fault := info.Interfaces[0].Fault
+			if (err == nil) != (want == "") || (want == "") != (fault == "") || !strings.Contains(fault, want) {
+				t.Errorf("%s: error %v, fault %q, expected %q", what, err, fault, want)
+			}
+		}
+		expect("untouched", "")
+		l, err := netlink.LinkByName(ns.iface)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.LinkDel(l); err != nil {
+			t.Fatal(err)
+		}
+		expect("deleted", "does not exist any more")
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: ns.iface, MTU: 1500}, PeerName: ns.peer}); err != nil {
+			t.Fatal(err)
+		}
+		expect("back", "")
+		if attachedProgram(t, ns.iface) == 0 {
+			t.Error("the interface that is back carries no program")
+		}
+		if l, err = netlink.LinkByName(ns.iface); err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.LinkSetName(l, "renamed0"); err != nil {
+			t.Fatal(err)
+		}
+		expect("renamed", `is called "renamed0" now`)
+		if attachedProgram(t, "renamed0") == 0 {
+			t.Error("the renamed interface carries no program")
+		}
+		if err := netlink.LinkSetName(l, ns.iface); err != nil {
+			t.Fatal(err)
+		}
+		expect("renamed back", "")
+	})
+}
+
 func TestSecondOpenRefused(t *testing.T) {
 	dir := xdptest.BPFFSDir(t)
 	d := xdptest.MustOpen(t, xdp.Options{BPFFSDir: dir})

@@ -94,7 +94,7 @@ func (d *Dataplane) Info() (lb.DataplaneInfo, error) {
 		info.Unmatched = "drop"
 	}
 	for _, a := range d.attached {
-		i := lb.InterfaceInfo{Name: a.name, Mode: a.mode.String(), Index: a.index}
+		i := lb.InterfaceInfo{Name: a.name, Mode: a.mode.String(), Index: a.index, Fault: a.fault}
 		program, err := d.programs[a.name].Info()
 		if err != nil {
 			return info, fmt.Errorf("program of interface %q: %w", a.name, err)

@@ -31,6 +31,7 @@ type interfaceItem struct {
 	ProgramID  uint32 `json:"program_id"`
 	ProgramTag string `json:"program_tag"`
 	MTU        uint32 `json:"mtu"`
+	Fault      string `json:"fault,omitempty"`
 }
 
 type limitItem struct {
@@ -76,7 +77,7 @@ func statusItemOf(s *sluicev1.GetStatusResponse) statusItem {
 	}
 	for _, i := range s.GetInterfaces() {
 		out.Interfaces = append(out.Interfaces, interfaceItem{
-			i.GetName(), i.GetMode(), i.GetIfindex(), i.GetProgramId(), i.GetProgramTag(), i.GetMtu(),
+			i.GetName(), i.GetMode(), i.GetIfindex(), i.GetProgramId(), i.GetProgramTag(), i.GetMtu(), Fault: i.GetFault(),
 		})
 	}
 	for _, l := range s.GetLimits() {

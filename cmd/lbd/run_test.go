@@ -52,6 +52,7 @@ func (m *memory) Publish(st *lb.State) error {
 func (m *memory) SetMAC([]uint32, lb.MAC) error             { return nil }
 func (m *memory) Activity() (*lb.Activity, error)           { return &lb.Activity{}, nil }
 func (m *memory) DropFlows([]lb.Flow) error                 { return nil }
+func (m *memory) Repair() error                             { return nil }
 func (m *memory) Counters() (lb.Counters, error)            { return lb.Counters{}, nil }
 func (m *memory) Info() (lb.DataplaneInfo, error)           { return lb.DataplaneInfo{}, nil }
 func (m *memory) Attach() error                             { m.attached++; return m.attachErr }

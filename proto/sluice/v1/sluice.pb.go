@@ -4005,9 +4005,11 @@ type Interface struct {
 	Mode    string `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`
 	Ifindex uint32 `protobuf:"varint,3,opt,name=ifindex,proto3" json:"ifindex,omitempty"`
 	// Id and tag of the XDP program that is live.
-	ProgramId     uint32 `protobuf:"varint,4,opt,name=program_id,json=programId,proto3" json:"program_id,omitempty"`
-	ProgramTag    string `protobuf:"bytes,5,opt,name=program_tag,json=programTag,proto3" json:"program_tag,omitempty"`
-	Mtu           uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	ProgramId  uint32 `protobuf:"varint,4,opt,name=program_id,json=programId,proto3" json:"program_id,omitempty"`
+	ProgramTag string `protobuf:"bytes,5,opt,name=program_tag,json=programTag,proto3" json:"program_tag,omitempty"`
+	Mtu        uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	// What is wrong with it; empty when nothing is.
+	Fault         string `protobuf:"bytes,40,opt,name=fault,proto3" json:"fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4082,6 +4084,13 @@ func (x *Interface) GetMtu() uint32 {
 		return x.Mtu
 	}
 	return 0
+}
+
+func (x *Interface) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
 }
 
 // Limit is one of the sizes of the node.
@@ -4477,7 +4486,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x10map_memory_bytes\x18\t \x01(\x04R\x0emapMemoryBytes\x12\x1c\n" +
 	"\tunmatched\x18\n" +
 	" \x01(\tR\tunmatched\x12.\n" +
-	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\"\x9f\x01\n" +
+	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\"\xb5\x01\n" +
 	"\tInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x18\n" +
@@ -4486,7 +4495,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"program_id\x18\x04 \x01(\rR\tprogramId\x12\x1f\n" +
 	"\vprogram_tag\x18\x05 \x01(\tR\n" +
 	"programTag\x12\x10\n" +
-	"\x03mtu\x18\x06 \x01(\rR\x03mtu\"O\n" +
+	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12\x14\n" +
+	"\x05fault\x18( \x01(\tR\x05fault\"O\n" +
 	"\x05Limit\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x04R\x04used\x12\x1e\n" +
