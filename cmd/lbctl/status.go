@@ -77,7 +77,7 @@ func statusItemOf(s *sluicev1.GetStatusResponse) statusItem {
 	}
 	for _, i := range s.GetInterfaces() {
 		out.Interfaces = append(out.Interfaces, interfaceItem{
-			i.GetName(), i.GetMode(), i.GetIfindex(), i.GetProgramId(), i.GetProgramTag(), i.GetMtu(), Fault: i.GetFault(),
+			i.GetName(), i.GetMode(), i.GetIfindex(), i.GetProgramId(), i.GetProgramTag(), i.GetMtu(), i.GetFault(),
 		})
 	}
 	for _, l := range s.GetLimits() {
