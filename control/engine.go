@@ -149,7 +149,7 @@ func (e *Engine) planInput(cfg lb.Config, hops lb.Hops, conditions lb.Conditions
 	}
 	return lb.PlanInput{
 		Config: cfg, Hops: hops, Conditions: conditions, Seed: e.seed, Limits: e.limits, Revision: revision,
-		Activity: activity, Now: time.Now().UTC(),
+		Activity: activity, Now: activity.Now,
 	}, nil
 }
 

@@ -62,6 +62,9 @@ func (f FlowEntry) expired() bool {
 
 // Activity is what the data plane reports of changing slots.
 type Activity struct {
+	// Now is the data plane's clock, in which LastDefault is given and all times of slots are kept. It never steps; what
+	// its zero means is the data plane's own affair.
+	Now time.Time
 	// Flows are all entries.
 	Flows []FlowEntry
 	// LastDefault says, by pool and slot, when the slot last sent a packet to its previous owner by default. Slots that
@@ -87,10 +90,13 @@ func (s *State) poolsByLine() map[uint32]string {
 	return out
 }
 
-// UselessFlows are the entries that can go: expired ones, those of VIPs or backends that are gone, and those that say what
-// the slot does without them.
+// UselessFlows are the entries that can go: expired ones, those of VIPs or backends that are gone, and those that nobody
+// asks for.
 func (s *State) UselessFlows(seed Seed, entries []FlowEntry) []Flow {
-	hasher, pools, live := seed.FlowHasher(), s.poolsByLine(), map[uint32]bool{}
+	hasher, pools, live, moved := seed.FlowHasher(), s.poolsByLine(), map[uint32]bool{}, map[uint32]bool{}
+	for vip := range s.Moved {
+		moved[s.Layout.VIPs[vip]] = true
+	}
 	for key, place := range s.Layout.Backends {
 		if !s.Dead(key) {
 			live[place.Index] = true
@@ -99,12 +105,23 @@ func (s *State) UselessFlows(seed Seed, entries []FlowEntry) []Flow {
 	var out []Flow
 	for _, f := range entries {
 		pool, slot := s.slotOf(hasher, pools, f)
-		redundant := pool != "" && s.Changing[pool][slot].Kind != SlotTransition && s.ownerIndex(pool, slot) == f.Backend
-		if pool == "" || !live[f.Backend] || redundant || f.expired() {
+		if pool == "" || !live[f.Backend] || f.expired() || !moved[f.VIP] && s.unread(pool, slot, f) {
 			out = append(out, f.Flow)
 		}
 	}
 	return out
+}
+
+// unread tells whether nobody asks for an entry, or it says what the slot does without it.
+func (s *State) unread(pool string, slot uint32, f FlowEntry) bool {
+	switch s.Changing[pool][slot].Kind {
+	case SlotStable:
+		return true
+	case SlotPinned:
+		return s.ownerIndex(pool, slot) == f.Backend
+	case SlotTransition:
+	}
+	return false
 }
 
 // ownerIndex is the descriptor index of a slot's current owner; 0 where nobody is.

@@ -48,7 +48,7 @@ func (s *State) Addresses() []netip.Addr {
 
 // Moving tells whether any slot is changing or any backend leaving.
 func (s *State) Moving() bool {
-	if len(s.Changing) > 0 {
+	if len(s.Changing) > 0 || len(s.Moved) > 0 {
 		return true
 	}
 	for key := range s.Layout.Backends {
@@ -63,5 +63,5 @@ func (s *State) Moving() bool {
 func (s *State) SameMotion(o *State) bool {
 	same := maps.EqualFunc(s.Changing, o.Changing, func(a, b SlotStates) bool { return maps.Equal(a, b) })
 	return same && maps.EqualFunc(s.Layout.Backends, o.Layout.Backends, func(a, b BackendPlace) bool { return a.Index == b.Index }) &&
-		maps.Equal(s.Drained, o.Drained)
+		maps.Equal(s.Drained, o.Drained) && maps.Equal(s.Moved, o.Moved)
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Pools is the number of pool descriptors that the limits imply: as many as there is room for slot tables of MinSlots.
-func (l Limits) Pools() uint32 { return l.Slots / MinSlots }
+func (l Limits) Pools() uint32 { return min(l.Slots/MinSlots, maxPools) }
 
 // DefaultFlows is the number of entries of a flow table whose limit is 0: 6 to 8 MiB each.
 const DefaultFlows = 1 << 16
@@ -65,6 +65,8 @@ func (l Limits) Validate() error {
 const (
 	// maxVIPs keeps a VIP table, in two copies of 32-byte entries, under 100 MiB.
 	maxVIPs = 1 << 20
+	// maxPools is what the 16 bits of a VIP's entry can name, with one number left for "none".
+	maxPools = 1<<16 - 2
 	// maxFlows keeps a flow table under 2 GiB.
 	maxFlows = 1 << 24
 	// maxSlotWords keeps the slot array under 1 GiB.

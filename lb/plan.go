@@ -55,6 +55,7 @@ func Plan(prev *State, in PlanInput) (*State, error) {
 		},
 		Changing: map[string]SlotStates{},
 		Drained:  map[string]DrainEnd{},
+		Moved:    map[string]MovedVIP{},
 		Tables:   map[string]*Table{},
 	}
 	p.selectHops(in.Hops)
@@ -62,6 +63,7 @@ func Plan(prev *State, in PlanInput) (*State, error) {
 	p.matchBackends()
 	p.buildTables()
 	p.changeSlots()
+	p.moveVIPs()
 	for _, step := range []func() error{p.placeVIPs, p.placeBackends, p.placePools} {
 		if err := step(); err != nil {
 			return nil, err

@@ -54,6 +54,8 @@ type State struct {
 	Layout Layout
 	// Changing holds the slots that are not stable, by pool name. Pools without any are missing.
 	Changing map[string]SlotStates
+	// Moved holds the VIPs that got another pool, by name.
+	Moved map[string]MovedVIP
 	// Drained says of drained backends why their last transition ended, by BackendKey.
 	Drained map[string]DrainEnd
 	// Tables holds the slot table of every pool, by pool name.

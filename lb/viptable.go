@@ -16,6 +16,8 @@ type VIPEntry struct {
 	Marker bool
 	// VIP is the counter line, Pool the pool's index; both 0 in a marker.
 	VIP, Pool uint32
+	// PreviousPool is the index, plus one, of the pool that the VIP had before, while that pool's flows are kept; else 0.
+	PreviousPool uint32
 }
 
 // VIPEntries lists the entries of a state's VIPs, IPv4 and IPv6 apart, one marker for each address.
@@ -36,7 +38,7 @@ func (s *State) VIPEntries() (v4, v6 []VIPEntry) {
 		for _, port := range vip.Ports {
 			add(VIPEntry{
 				Address: vip.Address, Port: port, Protocol: vip.Protocol,
-				VIP: s.Layout.VIPs[vip.Name], Pool: s.Layout.Pools[vip.Pool].Index,
+				VIP: s.Layout.VIPs[vip.Name], Pool: s.Layout.Pools[vip.Pool].Index, PreviousPool: s.previousPool(vip.Name),
 			})
 		}
 	}

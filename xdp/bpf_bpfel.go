@@ -170,27 +170,29 @@ type bpfVerdictLine struct {
 type bpfVip4Bucket struct {
 	_     structs.HostLayout
 	Entry [4]struct {
-		_        structs.HostLayout
-		Address  uint32
-		Port     uint16
-		Protocol uint8
-		Marker   uint8
-		Vip      uint32
-		Pool     uint32
+		_            structs.HostLayout
+		Address      uint32
+		Port         uint16
+		Protocol     uint8
+		Marker       uint8
+		Vip          uint32
+		Pool         uint16
+		PreviousPool uint16
 	}
 }
 
 type bpfVip6Bucket struct {
 	_     structs.HostLayout
 	Entry [2]struct {
-		_        structs.HostLayout
-		Address  [4]uint32
-		Port     uint16
-		Protocol uint8
-		Marker   uint8
-		Vip      uint32
-		Pool     uint32
-		Reserved uint32
+		_            structs.HostLayout
+		Address      [4]uint32
+		Port         uint16
+		Protocol     uint8
+		Marker       uint8
+		Vip          uint32
+		Pool         uint16
+		PreviousPool uint16
+		Reserved     uint32
 	}
 }
 

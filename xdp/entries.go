@@ -86,7 +86,7 @@ func vip4Entries(entries []lb.VIPEntry) bpfVip4Bucket {
 		to := &out.Entry[i]
 		to.Address = binary.LittleEndian.Uint32(a[:])
 		to.Port, to.Protocol, to.Marker = uint16(word), uint8(word>>16), uint8(word>>24)
-		to.Vip, to.Pool = e.VIP, e.Pool
+		to.Vip, to.Pool, to.PreviousPool = e.VIP, uint16(e.Pool), uint16(e.PreviousPool)
 	}
 	return out
 }
@@ -101,7 +101,7 @@ func vip6Entries(entries []lb.VIPEntry) bpfVip6Bucket {
 			to.Address[w] = binary.LittleEndian.Uint32(a[4*w:])
 		}
 		to.Port, to.Protocol, to.Marker = uint16(word), uint8(word>>16), uint8(word>>24)
-		to.Vip, to.Pool = e.VIP, e.Pool
+		to.Vip, to.Pool, to.PreviousPool = e.VIP, uint16(e.Pool), uint16(e.PreviousPool)
 	}
 	return out
 }

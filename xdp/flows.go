@@ -16,13 +16,13 @@ import (
 // flowTick is the unit of bpfFlowEntry.Seen and of slot stamps: FLOW_CLOCK_SHIFT in bpf/config.h.
 const flowTick = time.Duration(1) << 30
 
-// ticks is the clock of the program, CLOCK_MONOTONIC, now.
-func ticks() (uint32, error) {
+// monotonic is the clock of the program, CLOCK_MONOTONIC, as if it had begun in 1970: the time of day may step.
+func monotonic() (time.Time, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0, fmt.Errorf("monotonic clock: %w", err)
+		return time.Time{}, fmt.Errorf("monotonic clock: %w", err)
 	}
-	return uint32(ts.Nano() >> 30), nil
+	return time.Unix(0, ts.Nano()).UTC(), nil
 }
 
 // age is how long ago a tick was. The program on another CPU may be a tick ahead.
@@ -33,18 +33,18 @@ func age(tick, now uint32) time.Duration { return time.Duration(max(0, int32(now
 func (d *Dataplane) Activity() (*lb.Activity, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now, err := ticks()
+	clock, err := monotonic()
 	if err != nil {
 		return nil, err
 	}
-	out := &lb.Activity{LastDefault: map[string]map[uint32]time.Time{}}
+	out := &lb.Activity{Now: clock, LastDefault: map[string]map[uint32]time.Time{}}
+	now := uint32(clock.UnixNano() >> 30)
 	if out.Flows, err = d.flows(now); err != nil {
 		return nil, err
 	}
 	if d.state == nil {
 		return out, nil
 	}
-	clock := time.Now()
 	for pool, states := range d.state.Changing {
 		base := d.state.Layout.Pools[pool].Base
 		last := map[uint32]time.Time{}

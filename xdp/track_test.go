@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,6 +158,50 @@ func (x *tracked) settle() {
 	for range 3 {
 		x.now = x.now.Add(time.Hour)
 		x.publish(lb.Limits{})
+	}
+}
+
+// TestMovedVIPKeepsFlows gives a VIP another pool, and another still, and the first one back.
+func TestMovedVIPKeepsFlows(t *testing.T) {
+	x := newTracked(t, xdptest.Limits, 3)
+	for i, name := range []string{"b", "c"} {
+		pool := xdptest.Pool(name, 4, false)
+		for n := range pool.Backends {
+			pool.Backends[n].Address = netip.AddrFrom4([4]byte{10, byte(50 + i), 0, byte(n + 1)})
+		}
+		x.config.Pools = append(x.config.Pools, pool)
+	}
+	owner := map[int]netip.Addr{}
+	move := func(pool string) {
+		t.Helper()
+		x.config = x.config.Normalize()
+		for i := range x.config.VIPs {
+			if x.config.VIPs[i].Name == "web" {
+				x.config.VIPs[i].Pool = pool
+			}
+		}
+		x.now = x.now.Add(time.Second)
+		x.publish(lb.Limits{})
+		for i, want := range owner {
+			if got := x.send(i, false, ack); got != want {
+				t.Fatalf("moved to %s: flow %d went from %s to %s", pool, i, want, got)
+			}
+		}
+		p, _ := x.config.Pool(pool)
+		for range 100 {
+			i := len(owner)
+			owner[i] = x.send(i, false, syn)
+			if !slices.ContainsFunc(p.Backends, func(b lb.Backend) bool { return b.Address == owner[i] }) {
+				t.Fatalf("new flow %d went to %s, which is not in pool %s", i, owner[i], pool)
+			}
+		}
+	}
+	for _, pool := range []string{"web", "b", "c", "web", "b"} {
+		move(pool)
+	}
+	x.settle()
+	if n, m := len(x.flows()), len(x.state.Moved); n != 0 || m != 0 {
+		t.Errorf("in the end there are %d entries and %d VIPs that moved", n, m)
 	}
 }
 

@@ -13,15 +13,16 @@ import (
 // does not follow the domain's types when they change.
 type (
 	formState struct {
-		Publication uint64           `json:"publication"`
-		Revision    uint64           `json:"revision"`
-		Pools       []formPool       `json:"pools"`
-		VIPs        []formVIP        `json:"vips"`
-		Hops        []formHop        `json:"hops"`
-		Changing    []formSlots      `json:"changing,omitempty"`
-		Drained     map[string]uint8 `json:"drained,omitempty"`    // lb.DrainEnd by pool/backend
-		Conditions  map[string]uint8 `json:"conditions,omitempty"` // by pool/backend; absent: up
-		Layout      formLayout       `json:"layout"`
+		Publication uint64               `json:"publication"`
+		Revision    uint64               `json:"revision"`
+		Pools       []formPool           `json:"pools"`
+		VIPs        []formVIP            `json:"vips"`
+		Hops        []formHop            `json:"hops"`
+		Changing    []formSlots          `json:"changing,omitempty"`
+		Moved       map[string]formMoved `json:"moved,omitempty"`      // by VIP
+		Drained     map[string]uint8     `json:"drained,omitempty"`    // lb.DrainEnd by pool/backend
+		Conditions  map[string]uint8     `json:"conditions,omitempty"` // by pool/backend; absent: up
+		Layout      formLayout           `json:"layout"`
 	}
 	formPool struct {
 		Name      string        `json:"name"`
@@ -30,6 +31,10 @@ type (
 		DrainMax  time.Duration `json:"drain_max,omitempty"` // nanoseconds
 		DrainIdle time.Duration `json:"drain_idle,omitempty"`
 		Backends  []formBackend `json:"backends"`
+	}
+	formMoved struct {
+		Previous string    `json:"previous"`
+		Since    time.Time `json:"since"`
 	}
 	// formSlots are slots of one pool that are in the same state.
 	formSlots struct {

@@ -58,6 +58,7 @@ func state(publication uint64) *lb.State {
 			8:    {Kind: lb.SlotPinned},
 		}},
 		Drained: map[string]lb.DrainEnd{"web/a": lb.DrainQuiet},
+		Moved:   map[string]lb.MovedVIP{"web": {Previous: "six", Since: time.Unix(1_000_000, 5).UTC()}},
 		Config: lb.Config{
 			Pools: []lb.Pool{
 				{Name: "six", Slots: 2048, DrainMax: time.Hour, DrainIdle: time.Minute, Backends: []lb.Backend{{Name: "b", Address: v6, Weight: 65535, Scale: lb.MaxScale}}},

@@ -23,6 +23,12 @@ func formOf(s *lb.State) formState {
 		f.Hops = append(f.Hops, formOfHop(a, s.Hops[a]))
 	}
 	f.Changing = formOfChanging(s.Changing)
+	for vip, moved := range s.Moved {
+		if f.Moved == nil {
+			f.Moved = map[string]formMoved{}
+		}
+		f.Moved[vip] = formMoved(moved)
+	}
 	for key, end := range s.Drained {
 		if f.Drained == nil {
 			f.Drained = map[string]uint8{}
@@ -114,7 +120,10 @@ func (f formHop) hop() lb.NextHop {
 // state translates back. The tables are the caller's to build.
 func (f formState) state() (*lb.State, error) {
 	s := &lb.State{Publication: f.Publication, Revision: f.Revision, Conditions: lb.Conditions{},
-		Changing: changingOf(f.Changing), Drained: map[string]lb.DrainEnd{}}
+		Changing: changingOf(f.Changing), Drained: map[string]lb.DrainEnd{}, Moved: map[string]lb.MovedVIP{}}
+	for vip, moved := range f.Moved {
+		s.Moved[vip] = lb.MovedVIP(moved)
+	}
 	for key, end := range f.Drained {
 		s.Drained[key] = lb.DrainEnd(end)
 	}

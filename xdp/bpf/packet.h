@@ -16,7 +16,8 @@ struct packet {
 	__u32 length; /* bytes of the IP packet by its own header, without Ethernet and padding */
 	__u32 vip;    /* counter line; 0: not for a VIP */
 	__u32 pool;
-	__u32 backend; /* index; 0: none selected */
+	__u32 previous_pool; /* plus one; 0: the VIP has had no other pool lately */
+	__u32 backend;	     /* index; 0: none selected */
 	__u8 ipv6;
 	__u8 protocol;
 	__u8 tos;     /* DSCP and ECN */

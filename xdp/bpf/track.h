@@ -142,25 +142,24 @@ static __always_inline void first_packet(struct packet *pkt, struct track_counte
 	}
 }
 
-/* Decides on the backend of a packet whose slot has flags. pkt->backend is the slot's current owner when it comes in. */
-static __noinline int track(struct packet *pkt, __u32 slot, __u32 word)
+/*
+ * Decides on the backend of a packet whose slot has flags. pkt->backend is the slot's current owner when it comes in,
+ * `before` the previous one's word.
+ */
+static __noinline int track(struct packet *pkt, __u32 slot, __u32 word, __u32 before)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
-	__u32 key = slot / SLOTS_PER_LINE;
-	struct slot_line *before_line;
 	struct track_counter *line;
 	struct flow_entry *entry;
-	__u32 before, seen;
+	__u32 seen;
 	__u64 now;
 
 	if (!pkt || pkt->protocol !=
 			    IPPROTO_TCP) /* UDP has no first packet: its flows move with the slot */
 		return 0;
 	line = bpf_map_lookup_elem(&track_counters, &cpu);
-	before_line = bpf_map_lookup_elem(&previous, &key);
-	if (!line || !before_line)
+	if (!line)
 		return 0;
-	before = before_line->word[slot % SLOTS_PER_LINE];
 	now = bpf_ktime_get_ns();
 	seen = (__u32)(now >> FLOW_CLOCK_SHIFT);
 	line->lookups++;

@@ -82,8 +82,9 @@ struct vip4_entry {
 	__be16 port;
 	__u8 protocol;
 	__u8 marker;
-	__u32 vip;  /* counter line */
-	__u32 pool; /* descriptor, relative to the copy's pool_base */
+	__u32 vip;	     /* counter line */
+	__u16 pool;	     /* descriptor, relative to the copy's pool_base */
+	__u16 previous_pool; /* the pool before, plus one, while its flows are kept; else 0 */
 };
 
 /* 32 bytes. */
@@ -93,7 +94,8 @@ struct vip6_entry {
 	__u8 protocol;
 	__u8 marker;
 	__u32 vip;
-	__u32 pool;
+	__u16 pool;
+	__u16 previous_pool;
 	__u32 reserved;
 };
 

@@ -107,6 +107,7 @@ static __always_inline enum verdict find_vip(const struct root_copy *copy, struc
 			return classify_miss(find_vip6(copy, pkt->target, VIP_ADDRESS_WORD));
 		pkt->vip = entry->vip;
 		pkt->pool = entry->pool;
+		pkt->previous_pool = entry->previous_pool;
 	} else {
 		__u32 address = (__u32)(pkt->target[0] >> 32);
 		const struct vip4_entry *entry = find_vip4(copy, address, vip_port_word(pkt));
@@ -115,6 +116,7 @@ static __always_inline enum verdict find_vip(const struct root_copy *copy, struc
 			return classify_miss(find_vip4(copy, address, VIP_ADDRESS_WORD));
 		pkt->vip = entry->vip;
 		pkt->pool = entry->pool;
+		pkt->previous_pool = entry->previous_pool;
 	}
 	return pkt->fault ? VERDICT_MALFORMED : VERDICT_NEXT;
 }
