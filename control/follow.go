@@ -19,10 +19,16 @@ func (e *Engine) Run(ctx context.Context) {
 	tick := time.NewTicker(agePeriod)
 	defer tick.Stop()
 	armed, retry := true, retryFirst
+	sample := time.NewTicker(flowSampleInterval)
+	defer sample.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-sample.C:
+			e.sampleFlows()
+		case <-e.deadline.C:
+			e.deadlinePassed(ctx)
 		case <-e.hops.Changes():
 			if err := e.followMACs(); err != nil {
 				e.log.Error("setting link-layer addresses failed, it will be tried again", "err", err)
@@ -84,7 +90,7 @@ func (e *Engine) republishLocked(prev *lb.State, hops lb.Hops) error {
 	if err != nil {
 		return fmt.Errorf("plan with new next hops: %w", err)
 	}
-	if err := e.publishLocked(st); err != nil {
+	if err := e.publishLocked(st, nil); err != nil {
 		return err
 	}
 	e.log.Info("next hops published", "revision", st.Revision, "publication", st.Publication, "moved", len(moved))

@@ -291,7 +291,7 @@ func (x Change_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Change_Kind.Descriptor instead.
 func (Change_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{6, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // State of the next hop.
@@ -359,7 +359,7 @@ func (x NextHop_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NextHop_State.Descriptor instead.
 func (NextHop_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{38, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{40, 0}
 }
 
 // State of the entry.
@@ -415,7 +415,7 @@ func (x Flow_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Flow_State.Descriptor instead.
 func (Flow_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47, 0}
 }
 
 // Config is the declarative document.
@@ -729,7 +729,12 @@ type WriteOptions struct {
 	// If not 0, the write fails with ABORTED unless the committed revision is this one.
 	ExpectedRevision uint64 `protobuf:"varint,1,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
 	// Validate and plan only; nothing changes.
-	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Why the write is made: kept in the history. At most 1024 bytes of text on one line.
+	Comment string `protobuf:"bytes,20,opt,name=comment,proto3" json:"comment,omitempty"`
+	// If not 0, 1 s to 24 h: the revision before comes back, as a new one, unless Confirm is called within that time. Until
+	// then every other write that would change something fails with FAILED_PRECONDITION.
+	Confirm       *durationpb.Duration `protobuf:"bytes,21,opt,name=confirm,proto3" json:"confirm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +783,20 @@ func (x *WriteOptions) GetDryRun() bool {
 	return false
 }
 
+func (x *WriteOptions) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *WriteOptions) GetConfirm() *durationpb.Duration {
+	if x != nil {
+		return x.Confirm
+	}
+	return nil
+}
+
 // Outcome is common to the answers to all writes.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -786,7 +805,11 @@ type Outcome struct {
 	// One for each object that changed, sorted; empty where nothing did.
 	Changes []*Change `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
 	// What an operator should know although the write was accepted.
-	Warnings      []string `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// VIPs some of whose flows move, sorted by name.
+	Moves []*VipMove `protobuf:"bytes,20,rep,name=moves,proto3" json:"moves,omitempty"`
+	// The confirmation that the write waits for; absent where it asked for none or nothing changed.
+	Confirmation  *Confirmation `protobuf:"bytes,21,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -842,6 +865,175 @@ func (x *Outcome) GetWarnings() []string {
 	return nil
 }
 
+func (x *Outcome) GetMoves() []*VipMove {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *Outcome) GetConfirmation() *Confirmation {
+	if x != nil {
+		return x.Confirmation
+	}
+	return nil
+}
+
+// VipMove says what a change does to the flows of a VIP that was there before. Flows are spread evenly over slots, so
+// moved / slots is also the share of flows that move.
+type VipMove struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Vip   string                 `protobuf:"bytes,1,opt,name=vip,proto3" json:"vip,omitempty"`
+	// Size of the slot table; where it changes, of the larger one.
+	Slots uint32 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"`
+	// Slots that send their packets to another server than before, or to none.
+	Moved uint32 `protobuf:"varint,3,opt,name=moved,proto3" json:"moved,omitempty"`
+	// Those of them that send their packets to none.
+	Lost uint32 `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`
+	// Flows that began within the last minute or less, and how much of a minute that is; 0 where nothing was measured yet.
+	// Only TCP is counted.
+	NewFlows       uint64               `protobuf:"varint,5,opt,name=new_flows,json=newFlows,proto3" json:"new_flows,omitempty"`
+	NewFlowsWithin *durationpb.Duration `protobuf:"bytes,6,opt,name=new_flows_within,json=newFlowsWithin,proto3" json:"new_flows_within,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *VipMove) Reset() {
+	*x = VipMove{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VipMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VipMove) ProtoMessage() {}
+
+func (x *VipMove) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VipMove.ProtoReflect.Descriptor instead.
+func (*VipMove) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *VipMove) GetVip() string {
+	if x != nil {
+		return x.Vip
+	}
+	return ""
+}
+
+func (x *VipMove) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *VipMove) GetMoved() uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *VipMove) GetLost() uint32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *VipMove) GetNewFlows() uint64 {
+	if x != nil {
+		return x.NewFlows
+	}
+	return 0
+}
+
+func (x *VipMove) GetNewFlowsWithin() *durationpb.Duration {
+	if x != nil {
+		return x.NewFlowsWithin
+	}
+	return nil
+}
+
+// Confirmation is a promise to go back to an older revision.
+type Confirmation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision that waits to be confirmed.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The revision whose configuration comes back otherwise.
+	BackTo uint64 `protobuf:"varint,2,opt,name=back_to,json=backTo,proto3" json:"back_to,omitempty"`
+	// When it does.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Confirmation) Reset() {
+	*x = Confirmation{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Confirmation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Confirmation) ProtoMessage() {}
+
+func (x *Confirmation) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
+func (*Confirmation) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Confirmation) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Confirmation) GetBackTo() uint64 {
+	if x != nil {
+		return x.BackTo
+	}
+	return 0
+}
+
+func (x *Confirmation) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
 // Change is one difference between two configurations.
 type Change struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -858,7 +1050,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +1062,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +1075,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{6}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Change) GetKind() Change_Kind {
@@ -924,7 +1116,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1128,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1141,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{7}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApplyRequest) GetConfig() *Config {
@@ -975,7 +1167,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1179,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1192,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{8}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApplyResponse) GetOutcome() *Outcome {
@@ -1011,14 +1203,16 @@ func (x *ApplyResponse) GetOutcome() *Outcome {
 }
 
 type ExportRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent means the live one; 0 is the empty configuration of a new node.
+	Revision      *uint64 `protobuf:"varint,20,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1224,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1237,14 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{9}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ExportRequest) GetRevision() uint64 {
+	if x != nil && x.Revision != nil {
+		return *x.Revision
+	}
+	return 0
 }
 
 type ExportResponse struct {
@@ -1056,7 +1257,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1269,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1282,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{10}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExportResponse) GetConfig() *Config {
@@ -1108,7 +1309,7 @@ type CreateVipRequest struct {
 
 func (x *CreateVipRequest) Reset() {
 	*x = CreateVipRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1321,7 @@ func (x *CreateVipRequest) String() string {
 func (*CreateVipRequest) ProtoMessage() {}
 
 func (x *CreateVipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1334,7 @@ func (x *CreateVipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateVipRequest.ProtoReflect.Descriptor instead.
 func (*CreateVipRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{11}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateVipRequest) GetVip() *Vip {
@@ -1159,7 +1360,7 @@ type CreateVipResponse struct {
 
 func (x *CreateVipResponse) Reset() {
 	*x = CreateVipResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1372,7 @@ func (x *CreateVipResponse) String() string {
 func (*CreateVipResponse) ProtoMessage() {}
 
 func (x *CreateVipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1385,7 @@ func (x *CreateVipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateVipResponse.ProtoReflect.Descriptor instead.
 func (*CreateVipResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{12}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateVipResponse) GetOutcome() *Outcome {
@@ -1210,7 +1411,7 @@ type SetVipRequest struct {
 
 func (x *SetVipRequest) Reset() {
 	*x = SetVipRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1423,7 @@ func (x *SetVipRequest) String() string {
 func (*SetVipRequest) ProtoMessage() {}
 
 func (x *SetVipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1436,7 @@ func (x *SetVipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVipRequest.ProtoReflect.Descriptor instead.
 func (*SetVipRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{13}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetVipRequest) GetName() string {
@@ -1289,7 +1490,7 @@ type SetVipResponse struct {
 
 func (x *SetVipResponse) Reset() {
 	*x = SetVipResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1502,7 @@ func (x *SetVipResponse) String() string {
 func (*SetVipResponse) ProtoMessage() {}
 
 func (x *SetVipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1515,7 @@ func (x *SetVipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVipResponse.ProtoReflect.Descriptor instead.
 func (*SetVipResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{14}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetVipResponse) GetOutcome() *Outcome {
@@ -1334,7 +1535,7 @@ type DeleteVipRequest struct {
 
 func (x *DeleteVipRequest) Reset() {
 	*x = DeleteVipRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1547,7 @@ func (x *DeleteVipRequest) String() string {
 func (*DeleteVipRequest) ProtoMessage() {}
 
 func (x *DeleteVipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1560,7 @@ func (x *DeleteVipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVipRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVipRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{15}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteVipRequest) GetName() string {
@@ -1385,7 +1586,7 @@ type DeleteVipResponse struct {
 
 func (x *DeleteVipResponse) Reset() {
 	*x = DeleteVipResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1598,7 @@ func (x *DeleteVipResponse) String() string {
 func (*DeleteVipResponse) ProtoMessage() {}
 
 func (x *DeleteVipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1611,7 @@ func (x *DeleteVipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVipResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVipResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{16}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteVipResponse) GetOutcome() *Outcome {
@@ -1430,7 +1631,7 @@ type ListVipsRequest struct {
 
 func (x *ListVipsRequest) Reset() {
 	*x = ListVipsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1643,7 @@ func (x *ListVipsRequest) String() string {
 func (*ListVipsRequest) ProtoMessage() {}
 
 func (x *ListVipsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1656,7 @@ func (x *ListVipsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVipsRequest.ProtoReflect.Descriptor instead.
 func (*ListVipsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{17}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListVipsRequest) GetName() string {
@@ -1475,7 +1676,7 @@ type ListVipsResponse struct {
 
 func (x *ListVipsResponse) Reset() {
 	*x = ListVipsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1688,7 @@ func (x *ListVipsResponse) String() string {
 func (*ListVipsResponse) ProtoMessage() {}
 
 func (x *ListVipsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +1701,7 @@ func (x *ListVipsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVipsResponse.ProtoReflect.Descriptor instead.
 func (*ListVipsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{18}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListVipsResponse) GetVips() []*VipStatus {
@@ -1533,7 +1734,7 @@ type VipStatus struct {
 
 func (x *VipStatus) Reset() {
 	*x = VipStatus{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1746,7 @@ func (x *VipStatus) String() string {
 func (*VipStatus) ProtoMessage() {}
 
 func (x *VipStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1759,7 @@ func (x *VipStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipStatus.ProtoReflect.Descriptor instead.
 func (*VipStatus) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{19}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VipStatus) GetVip() *Vip {
@@ -1606,7 +1807,7 @@ type CreatePoolRequest struct {
 
 func (x *CreatePoolRequest) Reset() {
 	*x = CreatePoolRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1819,7 @@ func (x *CreatePoolRequest) String() string {
 func (*CreatePoolRequest) ProtoMessage() {}
 
 func (x *CreatePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1832,7 @@ func (x *CreatePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePoolRequest.ProtoReflect.Descriptor instead.
 func (*CreatePoolRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{20}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreatePoolRequest) GetPool() *Pool {
@@ -1657,7 +1858,7 @@ type CreatePoolResponse struct {
 
 func (x *CreatePoolResponse) Reset() {
 	*x = CreatePoolResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1870,7 @@ func (x *CreatePoolResponse) String() string {
 func (*CreatePoolResponse) ProtoMessage() {}
 
 func (x *CreatePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1883,7 @@ func (x *CreatePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePoolResponse.ProtoReflect.Descriptor instead.
 func (*CreatePoolResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{21}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreatePoolResponse) GetOutcome() *Outcome {
@@ -1707,7 +1908,7 @@ type SetPoolRequest struct {
 
 func (x *SetPoolRequest) Reset() {
 	*x = SetPoolRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1920,7 @@ func (x *SetPoolRequest) String() string {
 func (*SetPoolRequest) ProtoMessage() {}
 
 func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1933,7 @@ func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{22}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetPoolRequest) GetName() string {
@@ -1786,7 +1987,7 @@ type SetPoolResponse struct {
 
 func (x *SetPoolResponse) Reset() {
 	*x = SetPoolResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +1999,7 @@ func (x *SetPoolResponse) String() string {
 func (*SetPoolResponse) ProtoMessage() {}
 
 func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +2012,7 @@ func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{23}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SetPoolResponse) GetOutcome() *Outcome {
@@ -1831,7 +2032,7 @@ type DeletePoolRequest struct {
 
 func (x *DeletePoolRequest) Reset() {
 	*x = DeletePoolRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +2044,7 @@ func (x *DeletePoolRequest) String() string {
 func (*DeletePoolRequest) ProtoMessage() {}
 
 func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +2057,7 @@ func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolRequest.ProtoReflect.Descriptor instead.
 func (*DeletePoolRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{24}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeletePoolRequest) GetName() string {
@@ -1882,7 +2083,7 @@ type DeletePoolResponse struct {
 
 func (x *DeletePoolResponse) Reset() {
 	*x = DeletePoolResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2095,7 @@ func (x *DeletePoolResponse) String() string {
 func (*DeletePoolResponse) ProtoMessage() {}
 
 func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2108,7 @@ func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolResponse.ProtoReflect.Descriptor instead.
 func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{25}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeletePoolResponse) GetOutcome() *Outcome {
@@ -1927,7 +2128,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2140,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2153,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{26}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListPoolsRequest) GetName() string {
@@ -1972,7 +2173,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2185,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2198,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{27}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListPoolsResponse) GetPools() []*PoolStatus {
@@ -2038,7 +2239,7 @@ type PoolStatus struct {
 
 func (x *PoolStatus) Reset() {
 	*x = PoolStatus{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2251,7 @@ func (x *PoolStatus) String() string {
 func (*PoolStatus) ProtoMessage() {}
 
 func (x *PoolStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2264,7 @@ func (x *PoolStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolStatus.ProtoReflect.Descriptor instead.
 func (*PoolStatus) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{28}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PoolStatus) GetPool() *Pool {
@@ -2133,7 +2334,7 @@ type CreateBackendRequest struct {
 
 func (x *CreateBackendRequest) Reset() {
 	*x = CreateBackendRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2346,7 @@ func (x *CreateBackendRequest) String() string {
 func (*CreateBackendRequest) ProtoMessage() {}
 
 func (x *CreateBackendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2359,7 @@ func (x *CreateBackendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackendRequest.ProtoReflect.Descriptor instead.
 func (*CreateBackendRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{29}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateBackendRequest) GetPool() string {
@@ -2191,7 +2392,7 @@ type CreateBackendResponse struct {
 
 func (x *CreateBackendResponse) Reset() {
 	*x = CreateBackendResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2404,7 @@ func (x *CreateBackendResponse) String() string {
 func (*CreateBackendResponse) ProtoMessage() {}
 
 func (x *CreateBackendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2417,7 @@ func (x *CreateBackendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackendResponse.ProtoReflect.Descriptor instead.
 func (*CreateBackendResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{30}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateBackendResponse) GetOutcome() *Outcome {
@@ -2242,7 +2443,7 @@ type SetBackendRequest struct {
 
 func (x *SetBackendRequest) Reset() {
 	*x = SetBackendRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2455,7 @@ func (x *SetBackendRequest) String() string {
 func (*SetBackendRequest) ProtoMessage() {}
 
 func (x *SetBackendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2468,7 @@ func (x *SetBackendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBackendRequest.ProtoReflect.Descriptor instead.
 func (*SetBackendRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{31}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetBackendRequest) GetPool() string {
@@ -2328,7 +2529,7 @@ type SetBackendResponse struct {
 
 func (x *SetBackendResponse) Reset() {
 	*x = SetBackendResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2541,7 @@ func (x *SetBackendResponse) String() string {
 func (*SetBackendResponse) ProtoMessage() {}
 
 func (x *SetBackendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2554,7 @@ func (x *SetBackendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBackendResponse.ProtoReflect.Descriptor instead.
 func (*SetBackendResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{32}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetBackendResponse) GetOutcome() *Outcome {
@@ -2374,7 +2575,7 @@ type DeleteBackendRequest struct {
 
 func (x *DeleteBackendRequest) Reset() {
 	*x = DeleteBackendRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2587,7 @@ func (x *DeleteBackendRequest) String() string {
 func (*DeleteBackendRequest) ProtoMessage() {}
 
 func (x *DeleteBackendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2600,7 @@ func (x *DeleteBackendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBackendRequest.ProtoReflect.Descriptor instead.
 func (*DeleteBackendRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{33}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteBackendRequest) GetPool() string {
@@ -2432,7 +2633,7 @@ type DeleteBackendResponse struct {
 
 func (x *DeleteBackendResponse) Reset() {
 	*x = DeleteBackendResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2645,7 @@ func (x *DeleteBackendResponse) String() string {
 func (*DeleteBackendResponse) ProtoMessage() {}
 
 func (x *DeleteBackendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2658,7 @@ func (x *DeleteBackendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBackendResponse.ProtoReflect.Descriptor instead.
 func (*DeleteBackendResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{34}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteBackendResponse) GetOutcome() *Outcome {
@@ -2479,7 +2680,7 @@ type ListBackendsRequest struct {
 
 func (x *ListBackendsRequest) Reset() {
 	*x = ListBackendsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2692,7 @@ func (x *ListBackendsRequest) String() string {
 func (*ListBackendsRequest) ProtoMessage() {}
 
 func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2705,7 @@ func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsRequest.ProtoReflect.Descriptor instead.
 func (*ListBackendsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{35}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListBackendsRequest) GetPool() string {
@@ -2531,7 +2732,7 @@ type ListBackendsResponse struct {
 
 func (x *ListBackendsResponse) Reset() {
 	*x = ListBackendsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2744,7 @@ func (x *ListBackendsResponse) String() string {
 func (*ListBackendsResponse) ProtoMessage() {}
 
 func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2757,7 @@ func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsResponse.ProtoReflect.Descriptor instead.
 func (*ListBackendsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{36}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListBackendsResponse) GetBackends() []*BackendStatus {
@@ -2601,7 +2802,7 @@ type BackendStatus struct {
 
 func (x *BackendStatus) Reset() {
 	*x = BackendStatus{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2814,7 @@ func (x *BackendStatus) String() string {
 func (*BackendStatus) ProtoMessage() {}
 
 func (x *BackendStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2827,7 @@ func (x *BackendStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStatus.ProtoReflect.Descriptor instead.
 func (*BackendStatus) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{37}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BackendStatus) GetPool() string {
@@ -2735,7 +2936,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2747,7 +2948,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2760,7 +2961,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{38}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *NextHop) GetState() NextHop_State {
@@ -2825,7 +3026,7 @@ type SetWeightRequest struct {
 
 func (x *SetWeightRequest) Reset() {
 	*x = SetWeightRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +3038,7 @@ func (x *SetWeightRequest) String() string {
 func (*SetWeightRequest) ProtoMessage() {}
 
 func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +3051,7 @@ func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightRequest.ProtoReflect.Descriptor instead.
 func (*SetWeightRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{39}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SetWeightRequest) GetPool() string {
@@ -2890,7 +3091,7 @@ type SetWeightResponse struct {
 
 func (x *SetWeightResponse) Reset() {
 	*x = SetWeightResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3103,7 @@ func (x *SetWeightResponse) String() string {
 func (*SetWeightResponse) ProtoMessage() {}
 
 func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3116,7 @@ func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightResponse.ProtoReflect.Descriptor instead.
 func (*SetWeightResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{40}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetWeightResponse) GetOutcome() *Outcome {
@@ -2937,7 +3138,7 @@ type SetAdminRequest struct {
 
 func (x *SetAdminRequest) Reset() {
 	*x = SetAdminRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3150,7 @@ func (x *SetAdminRequest) String() string {
 func (*SetAdminRequest) ProtoMessage() {}
 
 func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3163,7 @@ func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminRequest.ProtoReflect.Descriptor instead.
 func (*SetAdminRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{41}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetAdminRequest) GetPool() string {
@@ -3002,7 +3203,7 @@ type SetAdminResponse struct {
 
 func (x *SetAdminResponse) Reset() {
 	*x = SetAdminResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3215,7 @@ func (x *SetAdminResponse) String() string {
 func (*SetAdminResponse) ProtoMessage() {}
 
 func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3228,7 @@ func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminResponse.ProtoReflect.Descriptor instead.
 func (*SetAdminResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{42}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetAdminResponse) GetOutcome() *Outcome {
@@ -3049,7 +3250,7 @@ type ListFlowsRequest struct {
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3262,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3275,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListFlowsRequest) GetPool() string {
@@ -3102,7 +3303,7 @@ type ListFlowsResponse struct {
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3114,7 +3315,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3127,7 +3328,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -3165,7 +3366,7 @@ type Flow struct {
 
 func (x *Flow) Reset() {
 	*x = Flow{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3378,7 @@ func (x *Flow) String() string {
 func (*Flow) ProtoMessage() {}
 
 func (x *Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3391,7 @@ func (x *Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Flow.ProtoReflect.Descriptor instead.
 func (*Flow) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Flow) GetProtocol() Protocol {
@@ -3258,7 +3459,7 @@ type ListSlotsRequest struct {
 
 func (x *ListSlotsRequest) Reset() {
 	*x = ListSlotsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3471,7 @@ func (x *ListSlotsRequest) String() string {
 func (*ListSlotsRequest) ProtoMessage() {}
 
 func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3484,7 @@ func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListSlotsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListSlotsRequest) GetPool() string {
@@ -3307,7 +3508,7 @@ type ListSlotsResponse struct {
 
 func (x *ListSlotsResponse) Reset() {
 	*x = ListSlotsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +3520,7 @@ func (x *ListSlotsResponse) String() string {
 func (*ListSlotsResponse) ProtoMessage() {}
 
 func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3332,7 +3533,7 @@ func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListSlotsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListSlotsResponse) GetOwners() []int32 {
@@ -3381,7 +3582,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3594,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3607,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Counter) GetPackets() uint64 {
@@ -3452,7 +3653,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3665,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3678,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
 }
 
 type GetStatsResponse struct {
@@ -3494,7 +3695,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3707,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3720,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetStatsResponse) GetTime() *timestamppb.Timestamp {
@@ -3575,7 +3776,7 @@ type Tracking struct {
 
 func (x *Tracking) Reset() {
 	*x = Tracking{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +3788,7 @@ func (x *Tracking) String() string {
 func (*Tracking) ProtoMessage() {}
 
 func (x *Tracking) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +3801,7 @@ func (x *Tracking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracking.ProtoReflect.Descriptor instead.
 func (*Tracking) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Tracking) GetLookups() uint64 {
@@ -3653,7 +3854,7 @@ type VerdictStat struct {
 
 func (x *VerdictStat) Reset() {
 	*x = VerdictStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3665,7 +3866,7 @@ func (x *VerdictStat) String() string {
 func (*VerdictStat) ProtoMessage() {}
 
 func (x *VerdictStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3678,7 +3879,7 @@ func (x *VerdictStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerdictStat.ProtoReflect.Descriptor instead.
 func (*VerdictStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *VerdictStat) GetInterface() string {
@@ -3727,7 +3928,7 @@ type VipStat struct {
 
 func (x *VipStat) Reset() {
 	*x = VipStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3940,7 @@ func (x *VipStat) String() string {
 func (*VipStat) ProtoMessage() {}
 
 func (x *VipStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3953,7 @@ func (x *VipStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipStat.ProtoReflect.Descriptor instead.
 func (*VipStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *VipStat) GetName() string {
@@ -3781,7 +3982,7 @@ type BackendStat struct {
 
 func (x *BackendStat) Reset() {
 	*x = BackendStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3793,7 +3994,7 @@ func (x *BackendStat) String() string {
 func (*BackendStat) ProtoMessage() {}
 
 func (x *BackendStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3806,7 +4007,7 @@ func (x *BackendStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStat.ProtoReflect.Descriptor instead.
 func (*BackendStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BackendStat) GetPool() string {
@@ -3838,7 +4039,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3850,7 +4051,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3863,7 +4064,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
 }
 
 type GetStatusResponse struct {
@@ -3884,15 +4085,17 @@ type GetStatusResponse struct {
 	// Kernel memory of the maps in bytes.
 	MapMemoryBytes uint64 `protobuf:"varint,9,opt,name=map_memory_bytes,json=mapMemoryBytes,proto3" json:"map_memory_bytes,omitempty"`
 	// "pass" or "drop".
-	Unmatched     string         `protobuf:"bytes,10,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
-	Tables        []*TableDigest `protobuf:"bytes,11,rep,name=tables,proto3" json:"tables,omitempty"`
+	Unmatched string         `protobuf:"bytes,10,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
+	Tables    []*TableDigest `protobuf:"bytes,11,rep,name=tables,proto3" json:"tables,omitempty"`
+	// Absent where no revision waits to be confirmed.
+	Confirmation  *Confirmation `protobuf:"bytes,20,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +4107,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +4120,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -3997,6 +4200,13 @@ func (x *GetStatusResponse) GetTables() []*TableDigest {
 	return nil
 }
 
+func (x *GetStatusResponse) GetConfirmation() *Confirmation {
+	if x != nil {
+		return x.Confirmation
+	}
+	return nil
+}
+
 // Interface is one managed interface.
 type Interface struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4016,7 +4226,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4028,7 +4238,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4041,7 +4251,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Interface) GetName() string {
@@ -4106,7 +4316,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4118,7 +4328,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4131,7 +4341,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Limit) GetName() string {
@@ -4166,7 +4376,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4178,7 +4388,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4191,7 +4401,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TableDigest) GetPool() string {
@@ -4206,6 +4416,615 @@ func (x *TableDigest) GetDigest() string {
 		return x.Digest
 	}
 	return ""
+}
+
+// Revision is one entry of the history.
+type Revision struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Time     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// User at the other end of the API's socket; "lbd" where the daemon itself made the revision.
+	Author  string `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
+	Comment string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	// Number of objects that differ from the revision before, and the first few of them: "vip/web created".
+	Changes uint32   `protobuf:"varint,5,opt,name=changes,proto3" json:"changes,omitempty"`
+	Objects []string `protobuf:"bytes,6,rep,name=objects,proto3" json:"objects,omitempty"`
+	// Absent where the revision did not wait to be confirmed.
+	Confirmation *Confirmation `protobuf:"bytes,7,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
+	// Who confirmed it, and when; empty where nobody has.
+	ConfirmedBy   string                 `protobuf:"bytes,8,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`
+	ConfirmedAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=confirmed_at,json=confirmedAt,proto3" json:"confirmed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revision) Reset() {
+	*x = Revision{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revision) ProtoMessage() {}
+
+func (x *Revision) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revision.ProtoReflect.Descriptor instead.
+func (*Revision) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *Revision) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Revision) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Revision) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *Revision) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *Revision) GetChanges() uint32 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *Revision) GetObjects() []string {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *Revision) GetConfirmation() *Confirmation {
+	if x != nil {
+		return x.Confirmation
+	}
+	return nil
+}
+
+func (x *Revision) GetConfirmedBy() string {
+	if x != nil {
+		return x.ConfirmedBy
+	}
+	return ""
+}
+
+func (x *Revision) GetConfirmedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConfirmedAt
+	}
+	return nil
+}
+
+type ListRevisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Most revisions to return; 0 means all that are kept.
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// If not 0 only this one; NOT_FOUND where it is not kept.
+	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsRequest) Reset() {
+	*x = ListRevisionsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsRequest) ProtoMessage() {}
+
+func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListRevisionsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRevisionsRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type ListRevisionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revisions     []*Revision            `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsResponse) Reset() {
+	*x = ListRevisionsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsResponse) ProtoMessage() {}
+
+func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ListRevisionsResponse) GetRevisions() []*Revision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+type DiffRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent means the one before `to`.
+	From *uint64 `protobuf:"varint,1,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	// Absent means the live one.
+	To            *uint64 `protobuf:"varint,2,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffRequest) Reset() {
+	*x = DiffRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffRequest) ProtoMessage() {}
+
+func (x *DiffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
+func (*DiffRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *DiffRequest) GetFrom() uint64 {
+	if x != nil && x.From != nil {
+		return *x.From
+	}
+	return 0
+}
+
+func (x *DiffRequest) GetTo() uint64 {
+	if x != nil && x.To != nil {
+		return *x.To
+	}
+	return 0
+}
+
+type DiffResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	To    uint64                 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	// One for each object that differs, sorted; empty where the revisions mean the same.
+	Changes       []*Change `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffResponse) Reset() {
+	*x = DiffResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffResponse) ProtoMessage() {}
+
+func (x *DiffResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
+func (*DiffResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *DiffResponse) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *DiffResponse) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *DiffResponse) GetChanges() []*Change {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type RollbackRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision whose configuration comes back; 0 is the empty configuration of a new node. Required.
+	Revision      *uint64       `protobuf:"varint,1,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
+	Options       *WriteOptions `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackRequest) Reset() {
+	*x = RollbackRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackRequest) ProtoMessage() {}
+
+func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
+func (*RollbackRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *RollbackRequest) GetRevision() uint64 {
+	if x != nil && x.Revision != nil {
+		return *x.Revision
+	}
+	return 0
+}
+
+func (x *RollbackRequest) GetOptions() *WriteOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+type RollbackResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackResponse) Reset() {
+	*x = RollbackResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackResponse) ProtoMessage() {}
+
+func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
+func (*RollbackResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *RollbackResponse) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+type ConfirmRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision to confirm; 0 means the one that waits.
+	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmRequest) Reset() {
+	*x = ConfirmRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmRequest) ProtoMessage() {}
+
+func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ConfirmRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type ConfirmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmResponse) Reset() {
+	*x = ConfirmResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmResponse) ProtoMessage() {}
+
+func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ConfirmResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{71}
+}
+
+type CheckResponse struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Revision    uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Publication uint64                 `protobuf:"varint,2,opt,name=publication,proto3" json:"publication,omitempty"`
+	// What differs from the live state; empty when all is well.
+	Faults        []string `protobuf:"bytes,3,rep,name=faults,proto3" json:"faults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *CheckResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetPublication() uint64 {
+	if x != nil {
+		return x.Publication
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetFaults() []string {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
 }
 
 var File_sluice_v1_sluice_proto protoreflect.FileDescriptor
@@ -4237,14 +5056,29 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x05scale\x18\x04 \x01(\x01H\x01R\x05scale\x88\x01\x01\x12&\n" +
 	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05adminB\t\n" +
 	"\a_weightB\b\n" +
-	"\x06_scale\"T\n" +
+	"\x06_scale\"\xa3\x01\n" +
 	"\fWriteOptions\x12+\n" +
 	"\x11expected_revision\x18\x01 \x01(\x04R\x10expectedRevision\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"n\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
+	"\acomment\x18\x14 \x01(\tR\acomment\x123\n" +
+	"\aconfirm\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\aconfirm\"\xd5\x01\n" +
 	"\aOutcome\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12+\n" +
 	"\achanges\x18\x02 \x03(\v2\x11.sluice.v1.ChangeR\achanges\x12\x1a\n" +
-	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\xdc\x01\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\x12(\n" +
+	"\x05moves\x18\x14 \x03(\v2\x12.sluice.v1.VipMoveR\x05moves\x12;\n" +
+	"\fconfirmation\x18\x15 \x01(\v2\x17.sluice.v1.ConfirmationR\fconfirmation\"\xbd\x01\n" +
+	"\aVipMove\x12\x10\n" +
+	"\x03vip\x18\x01 \x01(\tR\x03vip\x12\x14\n" +
+	"\x05slots\x18\x02 \x01(\rR\x05slots\x12\x14\n" +
+	"\x05moved\x18\x03 \x01(\rR\x05moved\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\rR\x04lost\x12\x1b\n" +
+	"\tnew_flows\x18\x05 \x01(\x04R\bnewFlows\x12C\n" +
+	"\x10new_flows_within\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x0enewFlowsWithin\"{\n" +
+	"\fConfirmation\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x17\n" +
+	"\aback_to\x18\x02 \x01(\x04R\x06backTo\x126\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xdc\x01\n" +
 	"\x06Change\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.sluice.v1.Change.KindR\x04kind\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x16\n" +
@@ -4260,8 +5094,10 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x06config\x18\x01 \x01(\v2\x11.sluice.v1.ConfigR\x06config\x121\n" +
 	"\aoptions\x18\x02 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"=\n" +
 	"\rApplyResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x0f\n" +
-	"\rExportRequest\"W\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"=\n" +
+	"\rExportRequest\x12\x1f\n" +
+	"\brevision\x18\x14 \x01(\x04H\x00R\brevision\x88\x01\x01B\v\n" +
+	"\t_revision\"W\n" +
 	"\x0eExportResponse\x12)\n" +
 	"\x06config\x18\x01 \x01(\v2\x11.sluice.v1.ConfigR\x06config\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"g\n" +
@@ -4471,7 +5307,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12,\n" +
 	"\acounter\x18\x03 \x01(\v2\x12.sluice.v1.CounterR\acounter\"\x12\n" +
-	"\x10GetStatusRequest\"\xc0\x03\n" +
+	"\x10GetStatusRequest\"\xfd\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12 \n" +
@@ -4486,7 +5322,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x10map_memory_bytes\x18\t \x01(\x04R\x0emapMemoryBytes\x12\x1c\n" +
 	"\tunmatched\x18\n" +
 	" \x01(\tR\tunmatched\x12.\n" +
-	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\"\xb5\x01\n" +
+	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\x12;\n" +
+	"\fconfirmation\x18\x14 \x01(\v2\x17.sluice.v1.ConfirmationR\fconfirmation\"\xb5\x01\n" +
 	"\tInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x18\n" +
@@ -4505,7 +5342,46 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"configured\"9\n" +
 	"\vTableDigest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x16\n" +
-	"\x06digest\x18\x02 \x01(\tR\x06digest*H\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"\xdb\x02\n" +
+	"\bRevision\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06author\x18\x03 \x01(\tR\x06author\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\x12\x18\n" +
+	"\achanges\x18\x05 \x01(\rR\achanges\x12\x18\n" +
+	"\aobjects\x18\x06 \x03(\tR\aobjects\x12;\n" +
+	"\fconfirmation\x18\a \x01(\v2\x17.sluice.v1.ConfirmationR\fconfirmation\x12!\n" +
+	"\fconfirmed_by\x18\b \x01(\tR\vconfirmedBy\x12=\n" +
+	"\fconfirmed_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vconfirmedAt\"H\n" +
+	"\x14ListRevisionsRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"J\n" +
+	"\x15ListRevisionsResponse\x121\n" +
+	"\trevisions\x18\x01 \x03(\v2\x13.sluice.v1.RevisionR\trevisions\"K\n" +
+	"\vDiffRequest\x12\x17\n" +
+	"\x04from\x18\x01 \x01(\x04H\x00R\x04from\x88\x01\x01\x12\x13\n" +
+	"\x02to\x18\x02 \x01(\x04H\x01R\x02to\x88\x01\x01B\a\n" +
+	"\x05_fromB\x05\n" +
+	"\x03_to\"_\n" +
+	"\fDiffResponse\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to\x12+\n" +
+	"\achanges\x18\x03 \x03(\v2\x11.sluice.v1.ChangeR\achanges\"r\n" +
+	"\x0fRollbackRequest\x12\x1f\n" +
+	"\brevision\x18\x01 \x01(\x04H\x00R\brevision\x88\x01\x01\x121\n" +
+	"\aoptions\x18\x02 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptionsB\v\n" +
+	"\t_revision\"@\n" +
+	"\x10RollbackResponse\x12,\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\",\n" +
+	"\x0eConfirmRequest\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"-\n" +
+	"\x0fConfirmResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\x0e\n" +
+	"\fCheckRequest\"e\n" +
+	"\rCheckResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12 \n" +
+	"\vpublication\x18\x02 \x01(\x04R\vpublication\x12\x16\n" +
+	"\x06faults\x18\x03 \x03(\tR\x06faults*H\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x10\n" +
@@ -4522,7 +5398,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bDrainEnd\x12\x19\n" +
 	"\x15DRAIN_END_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDRAIN_END_QUIET\x10\x01\x12\x16\n" +
-	"\x12DRAIN_END_DEADLINE\x10\x022\xa5\v\n" +
+	"\x12DRAIN_END_DEADLINE\x10\x022\xf5\r\n" +
 	"\x06Sluice\x12:\n" +
 	"\x05Apply\x12\x17.sluice.v1.ApplyRequest\x1a\x18.sluice.v1.ApplyResponse\x12=\n" +
 	"\x06Export\x12\x18.sluice.v1.ExportRequest\x1a\x19.sluice.v1.ExportResponse\x12F\n" +
@@ -4546,7 +5422,12 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\tListFlows\x12\x1b.sluice.v1.ListFlowsRequest\x1a\x1c.sluice.v1.ListFlowsResponse\x12F\n" +
 	"\tListSlots\x12\x1b.sluice.v1.ListSlotsRequest\x1a\x1c.sluice.v1.ListSlotsResponse\x12C\n" +
 	"\bGetStats\x12\x1a.sluice.v1.GetStatsRequest\x1a\x1b.sluice.v1.GetStatsResponse\x12F\n" +
-	"\tGetStatus\x12\x1b.sluice.v1.GetStatusRequest\x1a\x1c.sluice.v1.GetStatusResponseB6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
+	"\tGetStatus\x12\x1b.sluice.v1.GetStatusRequest\x1a\x1c.sluice.v1.GetStatusResponse\x12R\n" +
+	"\rListRevisions\x12\x1f.sluice.v1.ListRevisionsRequest\x1a .sluice.v1.ListRevisionsResponse\x127\n" +
+	"\x04Diff\x12\x16.sluice.v1.DiffRequest\x1a\x17.sluice.v1.DiffResponse\x12C\n" +
+	"\bRollback\x12\x1a.sluice.v1.RollbackRequest\x1a\x1b.sluice.v1.RollbackResponse\x12@\n" +
+	"\aConfirm\x12\x19.sluice.v1.ConfirmRequest\x1a\x1a.sluice.v1.ConfirmResponse\x12:\n" +
+	"\x05Check\x12\x17.sluice.v1.CheckRequest\x1a\x18.sluice.v1.CheckResponseB6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
 
 var (
 	file_sluice_v1_sluice_proto_rawDescOnce sync.Once
@@ -4561,7 +5442,7 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
@@ -4576,180 +5457,216 @@ var file_sluice_v1_sluice_proto_goTypes = []any{
 	(*Backend)(nil),               // 10: sluice.v1.Backend
 	(*WriteOptions)(nil),          // 11: sluice.v1.WriteOptions
 	(*Outcome)(nil),               // 12: sluice.v1.Outcome
-	(*Change)(nil),                // 13: sluice.v1.Change
-	(*ApplyRequest)(nil),          // 14: sluice.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 15: sluice.v1.ApplyResponse
-	(*ExportRequest)(nil),         // 16: sluice.v1.ExportRequest
-	(*ExportResponse)(nil),        // 17: sluice.v1.ExportResponse
-	(*CreateVipRequest)(nil),      // 18: sluice.v1.CreateVipRequest
-	(*CreateVipResponse)(nil),     // 19: sluice.v1.CreateVipResponse
-	(*SetVipRequest)(nil),         // 20: sluice.v1.SetVipRequest
-	(*SetVipResponse)(nil),        // 21: sluice.v1.SetVipResponse
-	(*DeleteVipRequest)(nil),      // 22: sluice.v1.DeleteVipRequest
-	(*DeleteVipResponse)(nil),     // 23: sluice.v1.DeleteVipResponse
-	(*ListVipsRequest)(nil),       // 24: sluice.v1.ListVipsRequest
-	(*ListVipsResponse)(nil),      // 25: sluice.v1.ListVipsResponse
-	(*VipStatus)(nil),             // 26: sluice.v1.VipStatus
-	(*CreatePoolRequest)(nil),     // 27: sluice.v1.CreatePoolRequest
-	(*CreatePoolResponse)(nil),    // 28: sluice.v1.CreatePoolResponse
-	(*SetPoolRequest)(nil),        // 29: sluice.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),       // 30: sluice.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),     // 31: sluice.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),    // 32: sluice.v1.DeletePoolResponse
-	(*ListPoolsRequest)(nil),      // 33: sluice.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),     // 34: sluice.v1.ListPoolsResponse
-	(*PoolStatus)(nil),            // 35: sluice.v1.PoolStatus
-	(*CreateBackendRequest)(nil),  // 36: sluice.v1.CreateBackendRequest
-	(*CreateBackendResponse)(nil), // 37: sluice.v1.CreateBackendResponse
-	(*SetBackendRequest)(nil),     // 38: sluice.v1.SetBackendRequest
-	(*SetBackendResponse)(nil),    // 39: sluice.v1.SetBackendResponse
-	(*DeleteBackendRequest)(nil),  // 40: sluice.v1.DeleteBackendRequest
-	(*DeleteBackendResponse)(nil), // 41: sluice.v1.DeleteBackendResponse
-	(*ListBackendsRequest)(nil),   // 42: sluice.v1.ListBackendsRequest
-	(*ListBackendsResponse)(nil),  // 43: sluice.v1.ListBackendsResponse
-	(*BackendStatus)(nil),         // 44: sluice.v1.BackendStatus
-	(*NextHop)(nil),               // 45: sluice.v1.NextHop
-	(*SetWeightRequest)(nil),      // 46: sluice.v1.SetWeightRequest
-	(*SetWeightResponse)(nil),     // 47: sluice.v1.SetWeightResponse
-	(*SetAdminRequest)(nil),       // 48: sluice.v1.SetAdminRequest
-	(*SetAdminResponse)(nil),      // 49: sluice.v1.SetAdminResponse
-	(*ListFlowsRequest)(nil),      // 50: sluice.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),     // 51: sluice.v1.ListFlowsResponse
-	(*Flow)(nil),                  // 52: sluice.v1.Flow
-	(*ListSlotsRequest)(nil),      // 53: sluice.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),     // 54: sluice.v1.ListSlotsResponse
-	(*Counter)(nil),               // 55: sluice.v1.Counter
-	(*GetStatsRequest)(nil),       // 56: sluice.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 57: sluice.v1.GetStatsResponse
-	(*Tracking)(nil),              // 58: sluice.v1.Tracking
-	(*VerdictStat)(nil),           // 59: sluice.v1.VerdictStat
-	(*VipStat)(nil),               // 60: sluice.v1.VipStat
-	(*BackendStat)(nil),           // 61: sluice.v1.BackendStat
-	(*GetStatusRequest)(nil),      // 62: sluice.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 63: sluice.v1.GetStatusResponse
-	(*Interface)(nil),             // 64: sluice.v1.Interface
-	(*Limit)(nil),                 // 65: sluice.v1.Limit
-	(*TableDigest)(nil),           // 66: sluice.v1.TableDigest
-	(*durationpb.Duration)(nil),   // 67: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 68: google.protobuf.Timestamp
+	(*VipMove)(nil),               // 13: sluice.v1.VipMove
+	(*Confirmation)(nil),          // 14: sluice.v1.Confirmation
+	(*Change)(nil),                // 15: sluice.v1.Change
+	(*ApplyRequest)(nil),          // 16: sluice.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 17: sluice.v1.ApplyResponse
+	(*ExportRequest)(nil),         // 18: sluice.v1.ExportRequest
+	(*ExportResponse)(nil),        // 19: sluice.v1.ExportResponse
+	(*CreateVipRequest)(nil),      // 20: sluice.v1.CreateVipRequest
+	(*CreateVipResponse)(nil),     // 21: sluice.v1.CreateVipResponse
+	(*SetVipRequest)(nil),         // 22: sluice.v1.SetVipRequest
+	(*SetVipResponse)(nil),        // 23: sluice.v1.SetVipResponse
+	(*DeleteVipRequest)(nil),      // 24: sluice.v1.DeleteVipRequest
+	(*DeleteVipResponse)(nil),     // 25: sluice.v1.DeleteVipResponse
+	(*ListVipsRequest)(nil),       // 26: sluice.v1.ListVipsRequest
+	(*ListVipsResponse)(nil),      // 27: sluice.v1.ListVipsResponse
+	(*VipStatus)(nil),             // 28: sluice.v1.VipStatus
+	(*CreatePoolRequest)(nil),     // 29: sluice.v1.CreatePoolRequest
+	(*CreatePoolResponse)(nil),    // 30: sluice.v1.CreatePoolResponse
+	(*SetPoolRequest)(nil),        // 31: sluice.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),       // 32: sluice.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),     // 33: sluice.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),    // 34: sluice.v1.DeletePoolResponse
+	(*ListPoolsRequest)(nil),      // 35: sluice.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),     // 36: sluice.v1.ListPoolsResponse
+	(*PoolStatus)(nil),            // 37: sluice.v1.PoolStatus
+	(*CreateBackendRequest)(nil),  // 38: sluice.v1.CreateBackendRequest
+	(*CreateBackendResponse)(nil), // 39: sluice.v1.CreateBackendResponse
+	(*SetBackendRequest)(nil),     // 40: sluice.v1.SetBackendRequest
+	(*SetBackendResponse)(nil),    // 41: sluice.v1.SetBackendResponse
+	(*DeleteBackendRequest)(nil),  // 42: sluice.v1.DeleteBackendRequest
+	(*DeleteBackendResponse)(nil), // 43: sluice.v1.DeleteBackendResponse
+	(*ListBackendsRequest)(nil),   // 44: sluice.v1.ListBackendsRequest
+	(*ListBackendsResponse)(nil),  // 45: sluice.v1.ListBackendsResponse
+	(*BackendStatus)(nil),         // 46: sluice.v1.BackendStatus
+	(*NextHop)(nil),               // 47: sluice.v1.NextHop
+	(*SetWeightRequest)(nil),      // 48: sluice.v1.SetWeightRequest
+	(*SetWeightResponse)(nil),     // 49: sluice.v1.SetWeightResponse
+	(*SetAdminRequest)(nil),       // 50: sluice.v1.SetAdminRequest
+	(*SetAdminResponse)(nil),      // 51: sluice.v1.SetAdminResponse
+	(*ListFlowsRequest)(nil),      // 52: sluice.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),     // 53: sluice.v1.ListFlowsResponse
+	(*Flow)(nil),                  // 54: sluice.v1.Flow
+	(*ListSlotsRequest)(nil),      // 55: sluice.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),     // 56: sluice.v1.ListSlotsResponse
+	(*Counter)(nil),               // 57: sluice.v1.Counter
+	(*GetStatsRequest)(nil),       // 58: sluice.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 59: sluice.v1.GetStatsResponse
+	(*Tracking)(nil),              // 60: sluice.v1.Tracking
+	(*VerdictStat)(nil),           // 61: sluice.v1.VerdictStat
+	(*VipStat)(nil),               // 62: sluice.v1.VipStat
+	(*BackendStat)(nil),           // 63: sluice.v1.BackendStat
+	(*GetStatusRequest)(nil),      // 64: sluice.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 65: sluice.v1.GetStatusResponse
+	(*Interface)(nil),             // 66: sluice.v1.Interface
+	(*Limit)(nil),                 // 67: sluice.v1.Limit
+	(*TableDigest)(nil),           // 68: sluice.v1.TableDigest
+	(*Revision)(nil),              // 69: sluice.v1.Revision
+	(*ListRevisionsRequest)(nil),  // 70: sluice.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil), // 71: sluice.v1.ListRevisionsResponse
+	(*DiffRequest)(nil),           // 72: sluice.v1.DiffRequest
+	(*DiffResponse)(nil),          // 73: sluice.v1.DiffResponse
+	(*RollbackRequest)(nil),       // 74: sluice.v1.RollbackRequest
+	(*RollbackResponse)(nil),      // 75: sluice.v1.RollbackResponse
+	(*ConfirmRequest)(nil),        // 76: sluice.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),       // 77: sluice.v1.ConfirmResponse
+	(*CheckRequest)(nil),          // 78: sluice.v1.CheckRequest
+	(*CheckResponse)(nil),         // 79: sluice.v1.CheckResponse
+	(*durationpb.Duration)(nil),   // 80: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 81: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
-	9,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
-	8,  // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
-	0,  // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
-	1,  // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
-	10, // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	67, // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	67, // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
-	2,  // 7: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	13, // 8: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
-	4,  // 9: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
-	7,  // 10: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
-	11, // 11: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 12: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
-	7,  // 13: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
-	8,  // 14: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
-	11, // 15: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 16: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
-	0,  // 17: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
-	11, // 18: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 19: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
-	11, // 20: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 21: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
-	26, // 22: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	8,  // 23: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	55, // 24: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
-	9,  // 25: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
-	11, // 26: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 27: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	1,  // 28: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
-	11, // 29: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	67, // 30: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	67, // 31: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
-	12, // 32: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
-	11, // 33: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 34: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	35, // 35: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	9,  // 36: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
-	10, // 37: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
-	11, // 38: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 39: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	11, // 40: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	2,  // 41: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
-	12, // 42: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	11, // 43: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 44: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	44, // 45: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	10, // 46: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	45, // 47: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	55, // 48: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
-	3,  // 49: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
-	5,  // 50: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	68, // 51: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	11, // 52: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 53: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	2,  // 54: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
-	11, // 55: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
-	12, // 56: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
-	52, // 57: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
-	0,  // 58: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
-	6,  // 59: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	68, // 60: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	59, // 61: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	60, // 62: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	61, // 63: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	58, // 64: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
-	55, // 65: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	55, // 66: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	68, // 67: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	64, // 68: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	65, // 69: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	66, // 70: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	14, // 71: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	16, // 72: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	18, // 73: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	20, // 74: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	22, // 75: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	24, // 76: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	27, // 77: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	29, // 78: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	31, // 79: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	33, // 80: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	36, // 81: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	38, // 82: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	40, // 83: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	42, // 84: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	46, // 85: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	48, // 86: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	50, // 87: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	53, // 88: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	56, // 89: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	62, // 90: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	15, // 91: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	17, // 92: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	19, // 93: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	21, // 94: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	23, // 95: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	25, // 96: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	28, // 97: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	30, // 98: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	32, // 99: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	34, // 100: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	37, // 101: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	39, // 102: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	41, // 103: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	43, // 104: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	47, // 105: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	49, // 106: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	51, // 107: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	54, // 108: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	57, // 109: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	63, // 110: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	91, // [91:111] is the sub-list for method output_type
-	71, // [71:91] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	9,   // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
+	8,   // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
+	0,   // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
+	1,   // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
+	10,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
+	80,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	80,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	2,   // 7: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
+	80,  // 8: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	15,  // 9: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
+	13,  // 10: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
+	14,  // 11: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
+	80,  // 12: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	81,  // 13: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	4,   // 14: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
+	7,   // 15: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
+	11,  // 16: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 17: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
+	7,   // 18: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
+	8,   // 19: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
+	11,  // 20: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 21: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
+	0,   // 22: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
+	11,  // 23: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 24: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 25: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 26: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
+	28,  // 27: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	8,   // 28: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
+	57,  // 29: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	9,   // 30: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
+	11,  // 31: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 32: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	1,   // 33: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
+	11,  // 34: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
+	80,  // 35: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	80,  // 36: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	12,  // 37: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 38: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 39: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	37,  // 40: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	9,   // 41: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
+	10,  // 42: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
+	11,  // 43: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 44: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 45: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	2,   // 46: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
+	12,  // 47: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 48: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 49: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	46,  // 50: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	10,  // 51: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
+	47,  // 52: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	57,  // 53: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	3,   // 54: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
+	5,   // 55: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	81,  // 56: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	11,  // 57: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 58: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	2,   // 59: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
+	11,  // 60: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 61: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
+	54,  // 62: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
+	0,   // 63: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
+	6,   // 64: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
+	81,  // 65: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	61,  // 66: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	62,  // 67: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	63,  // 68: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	60,  // 69: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
+	57,  // 70: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	57,  // 71: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	81,  // 72: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	66,  // 73: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	67,  // 74: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	68,  // 75: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	14,  // 76: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
+	81,  // 77: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	14,  // 78: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
+	81,  // 79: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	69,  // 80: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
+	15,  // 81: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
+	11,  // 82: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 83: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
+	16,  // 84: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	18,  // 85: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	20,  // 86: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	22,  // 87: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	24,  // 88: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	26,  // 89: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	29,  // 90: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	31,  // 91: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	33,  // 92: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	35,  // 93: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	38,  // 94: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	40,  // 95: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	42,  // 96: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	44,  // 97: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	48,  // 98: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	50,  // 99: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	52,  // 100: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	55,  // 101: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	58,  // 102: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	64,  // 103: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	70,  // 104: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	72,  // 105: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	74,  // 106: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	76,  // 107: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	78,  // 108: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	17,  // 109: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	19,  // 110: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	21,  // 111: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	23,  // 112: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	25,  // 113: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	27,  // 114: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	30,  // 115: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	32,  // 116: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	34,  // 117: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	36,  // 118: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	39,  // 119: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	41,  // 120: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	43,  // 121: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	45,  // 122: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	49,  // 123: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	51,  // 124: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	53,  // 125: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	56,  // 126: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	59,  // 127: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	65,  // 128: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	71,  // 129: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	73,  // 130: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	75,  // 131: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	77,  // 132: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	79,  // 133: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	109, // [109:134] is the sub-list for method output_type
+	84,  // [84:109] is the sub-list for method input_type
+	84,  // [84:84] is the sub-list for extension type_name
+	84,  // [84:84] is the sub-list for extension extendee
+	0,   // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -4758,16 +5675,19 @@ func file_sluice_v1_sluice_proto_init() {
 		return
 	}
 	file_sluice_v1_sluice_proto_msgTypes[3].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[13].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[22].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[31].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[11].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[15].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[24].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[33].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[65].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[67].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   60,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
