@@ -27,6 +27,7 @@ func (e *Engine) Run(ctx context.Context) {
 			return
 		case <-sample.C:
 			e.sampleFlows()
+			e.retryCommit()
 		case <-e.deadline.C:
 			e.deadlinePassed(ctx)
 		case <-e.hops.Changes():
@@ -54,6 +55,15 @@ func (e *Engine) Run(ctx context.Context) {
 			}
 			retry = retryFirst
 		}
+	}
+}
+
+// retryCommit does what the store could not take before, such as while its disk was full.
+func (e *Engine) retryCommit() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.uncommitted != nil && e.commitLocked() == nil {
+		e.log.Info("a published change is committed at last", "revision", e.state.Load().Revision)
 	}
 }
 
