@@ -42,6 +42,7 @@ func unconfirmed(t *testing.T, dir string) (n *node, stop func()) {
 
 func (n *node) mustBe(t *testing.T, when string, revision uint64, cfg lb.Config) {
 	t.Helper()
+	synctest.Wait() // a running engine may be at work at this very moment
 	if st := n.engine.State(); st.Revision != revision || !sameConfig(st.Config, cfg) {
 		t.Errorf("%s: revision %d with %d backends, want revision %d with %d", when, st.Revision,
 			len(st.Config.Pools[0].Backends), revision, len(cfg.Pools[0].Backends))
