@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,8 +189,13 @@ func reached(cfg lb.Config, prev *lb.State) []netip.Addr {
 	if prev == nil {
 		return out
 	}
+	known := make(map[netip.Addr]bool, len(out))
+	for _, a := range out {
+		known[a] = true
+	}
 	for _, a := range prev.Addresses() {
-		if !slices.Contains(out, a) {
+		if !known[a] {
+			known[a] = true
 			out = append(out, a)
 		}
 	}

@@ -47,9 +47,12 @@ type Store struct {
 	seed lb.Seed
 
 	mu    sync.Mutex
-	stale bool          // the backup is older than the store
-	keep  int           // revisions in the history
-	wake  chan struct{} // capacity 1: stale became true
+	stale bool // the backup is older than the store
+	keep  int  // revisions in the history
+	// last is the state that was sealed last, and sealed what became of it: a state is committed just after it was pending.
+	last   *lb.State
+	sealed []byte
+	wake   chan struct{} // capacity 1: stale became true
 }
 
 // Open takes the state directory, creating it and everything in it on first use. seedFile is where the seed is read
@@ -156,8 +159,26 @@ func (s *Store) SetPending(st *lb.State, r *Revision) error {
 				return err
 			}
 		}
-		return put(tx.Bucket(bucket), keyPending, formOf(st))
+		data, err := s.seal(st)
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(bucket).Put(keyPending, data)
 	})
+}
+
+// seal seals a state, which is never modified.
+func (s *Store) seal(st *lb.State) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == st {
+		return s.sealed, nil
+	}
+	data, err := seal(formOf(st))
+	if err == nil {
+		s.last, s.sealed = st, data
+	}
+	return data, err
 }
 
 // DropPending forgets the pending state, which was not published, and what the history has above the committed revision.
@@ -182,7 +203,11 @@ func (s *Store) Commit(st *lb.State) error {
 		if confirm != nil && confirm.Revision != st.Revision {
 			err = b.Delete(keyConfirm)
 		}
-		return errors.Join(err, put(b, keyCommitted, formOf(st)), b.Delete(keyPending), prune(tx, keep, MaxHistoryBytes))
+		data, sealErr := s.seal(st)
+		if err := errors.Join(err, sealErr); err != nil {
+			return err
+		}
+		return errors.Join(b.Put(keyCommitted, data), b.Delete(keyPending), prune(tx, keep, MaxHistoryBytes))
 	})
 	if err == nil {
 		s.markStale()
