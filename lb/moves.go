@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// Move says what a change of the configuration does to the flows of one VIP that has been there before. Flows are spread
-// evenly over slots by a keyed hash, so Moved / Slots is also the share of the VIP's flows that move.
+// Move says what a change of the configuration does to one VIP that has been there before. Flows are spread evenly over
+// slots by a keyed hash, so Moved / Slots is also the share of the VIP's flows that are in slots that move.
 type Move struct {
 	// VIP is its name.
 	VIP string
 	// Slots is the size of its pool's slot table; where the size changes, of the larger table.
 	Slots int
-	// Moved is how many slots send their packets to another server than before, or to none. A VIP that is deleted, or that
-	// clients find under another address, protocol or port, loses all of them.
+	// Moved is how many slots send new flows to another server than before, or to none. Flows that are under way are kept
+	// where their server stays reachable. A VIP that is deleted, or that clients find under another address, protocol or
+	// port, loses all of them.
 	Moved int
 	// Lost is how many of the moved ones send them to none.
 	Lost int
