@@ -74,3 +74,30 @@ func BenchmarkLargeApply(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSmallWrite measures a change of a small configuration with a full history.
+func BenchmarkSmallWrite(b *testing.B) {
+	s, err := store.Open(filepath.Join(b.TempDir(), "state"), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	e := control.NewEngine(control.Options{Dataplane: &null{}, Store: s, NextHops: newNextHops(), Seed: s.Seed(), Limits: lb.DefaultLimits, Log: quiet})
+	if err := e.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	i := 0
+	write := func() {
+		i++
+		if _, err := e.Write(b.Context(), control.WriteOptions{}, replace(web(2+i%2))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range store.DefaultHistory {
+		write()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		write()
+	}
+}

@@ -155,7 +155,7 @@ func (s *Store) KeepHead(st *lb.State, r Revision) error {
 		return err
 	}
 	r.Revision = st.Revision
-	return s.update("store revision", func(tx *bolt.Tx) error { return putRevision(tx, &r, st.Config) })
+	return s.update("store revision", func(tx *bolt.Tx) error { return s.putRevision(tx, &r, st.Config) })
 }
 
 // Confirm ends the confirmation of a revision and notes by whom.
@@ -175,7 +175,7 @@ func (s *Store) Confirm(revision uint64, author string, at time.Time) error {
 }
 
 // putRevision writes an entry. Until the state of that revision is committed it does not count; see dropAbove.
-func putRevision(tx *bolt.Tx, r *Revision, cfg lb.Config) error {
+func (s *Store) putRevision(tx *bolt.Tx, r *Revision, cfg lb.Config) error {
 	headers, err := tx.CreateBucketIfNotExists(bucketHistory)
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func putRevision(tx *bolt.Tx, r *Revision, cfg lb.Config) error {
 	if err != nil {
 		return err
 	}
-	data, err := encodeConfig(cfg)
+	data, err := s.encodeConfig(cfg)
 	if err != nil {
 		return err
 	}
@@ -308,19 +308,23 @@ func checkHistory(tx *bolt.Tx) error {
 	})
 }
 
-// encodeConfig compresses: the names in a configuration repeat themselves.
-func encodeConfig(cfg lb.Config) ([]byte, error) {
+// encodeConfig compresses: the names in a configuration repeat themselves. The store keeps the compressor, which is large,
+// and is used by one transaction at a time, since bbolt has one that writes.
+func (s *Store) encodeConfig(cfg lb.Config) ([]byte, error) {
 	data, err := seal(formOfConfig(cfg))
 	if err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, flate.BestSpeed)
-	if err != nil {
-		return nil, err
+	if s.deflate == nil {
+		if s.deflate, err = flate.NewWriter(&out, flate.BestSpeed); err != nil {
+			return nil, err
+		}
+	} else {
+		s.deflate.Reset(&out)
 	}
-	_, err = w.Write(data)
-	err = errors.Join(err, w.Close())
+	_, err = s.deflate.Write(data)
+	err = errors.Join(err, s.deflate.Close())
 	return out.Bytes(), err
 }
 

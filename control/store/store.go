@@ -1,6 +1,7 @@
 package store
 
 import (
+	"compress/flate"
 	"errors"
 	"fmt"
 	"os"
@@ -45,6 +46,8 @@ type Store struct {
 	lock *os.File
 	db   *bolt.DB
 	seed lb.Seed
+
+	deflate *flate.Writer // of transactions that write
 
 	mu    sync.Mutex
 	stale bool // the backup is older than the store
@@ -155,7 +158,7 @@ func (s *Store) Load() (Contents, error) {
 func (s *Store) SetPending(st *lb.State, r *Revision) error {
 	return s.update("store pending state", func(tx *bolt.Tx) error {
 		if r != nil {
-			if err := putRevision(tx, r, st.Config); err != nil {
+			if err := s.putRevision(tx, r, st.Config); err != nil {
 				return err
 			}
 		}
