@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,8 @@ type statusItem struct {
 	Limits          []limitItem     `json:"limits"`
 	Tables          []digestItem    `json:"tables"`
 	Warnings        []string        `json:"warnings"`
+	// Confirmation is what the live revision waits for.
+	Confirmation *confirmationItem `json:"confirmation,omitempty"`
 }
 
 type interfaceItem struct {
@@ -69,7 +72,7 @@ func statusItemOf(s *sluicev1.GetStatusResponse) statusItem {
 		Version: s.GetVersion(), Revision: s.GetRevision(), Publication: s.GetPublication(),
 		SeedFingerprint: s.GetSeedFingerprint(), Unmatched: s.GetUnmatched(), MapMemoryBytes: s.GetMapMemoryBytes(),
 		Interfaces: []interfaceItem{}, Limits: []limitItem{}, Tables: []digestItem{},
-		Warnings: append([]string{}, s.GetWarnings()...),
+		Warnings: append([]string{}, s.GetWarnings()...), Confirmation: confirmationItemOf(s.GetConfirmation()),
 	}
 	if s.GetStarted() != nil {
 		started := s.GetStarted().AsTime()
@@ -94,8 +97,12 @@ func (c *cli) statusFacts(s statusItem) []fact {
 	if s.Started != nil {
 		up = age(c.now(), *s.Started)
 	}
+	revision := decimal(s.Revision)
+	if w := s.Confirmation; w != nil {
+		revision += fmt.Sprintf(" (to be confirmed until %s, %d comes back otherwise)", stamp(w.Deadline), w.BackTo)
+	}
 	return []fact{
-		{"Version", s.Version}, {"Up", up}, {"Revision", decimal(s.Revision)}, {"Publication", decimal(s.Publication)},
+		{"Version", s.Version}, {"Up", up}, {"Revision", revision}, {"Publication", decimal(s.Publication)},
 		{"Seed", s.SeedFingerprint}, {"Unmatched", s.Unmatched}, {"Map memory", bytesText(s.MapMemoryBytes)},
 	}
 }

@@ -41,6 +41,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.store.Close()) }()
+	d.store.KeepRevisions(int(d.history))
 	listener, err := control.Listen(d.api, d.apiGroup)
 	if err != nil {
 		return err

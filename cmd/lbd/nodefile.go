@@ -35,6 +35,7 @@ func readNodeFile(s *settings, name string, data []byte) error {
 		"seed_file":  r.text(&s.seedFile),
 		"unmatched":  r.text(&s.unmatched),
 		"log_format": r.text(&s.logFormat),
+		"history":    r.number(&s.history),
 		"limits": func(path string, n *yaml.Node) {
 			r.object(path, n, fields{
 				"vips":     r.number(&s.limits.VIPs),

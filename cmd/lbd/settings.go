@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
 
@@ -23,6 +24,8 @@ type settings struct {
 	// unmatched, pass or drop, is for packets to a VIP's address and none of its ports.
 	unmatched string
 	limits    lb.Limits
+	// history is how many revisions are kept.
+	history uint32
 	// logFormat is text or json.
 	logFormat string
 	verbose   bool
@@ -38,6 +41,7 @@ var defaults = settings{
 	bpffsDir:  "/sys/fs/bpf/sluice",
 	unmatched: "pass",
 	limits:    lb.DefaultLimits,
+	history:   store.DefaultHistory,
 	logFormat: "text",
 }
 
@@ -123,6 +127,9 @@ func (s settings) validate() error {
 		if !slices.Contains(word.words, word.value) {
 			return fmt.Errorf("%s %q: must be one of %s", word.name, word.value, strings.Join(word.words, ", "))
 		}
+	}
+	if s.history < store.MinHistory {
+		return fmt.Errorf("history %d: must be at least %d (the newest revision, and the one to go back to)", s.history, store.MinHistory)
 	}
 	return s.limits.Validate()
 }

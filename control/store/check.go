@@ -97,7 +97,7 @@ func check(db *bolt.DB, size int64) (m meta, err error) {
 			return fmt.Errorf("record \"meta\": %w", err)
 		}
 		_, err := contents(tx)
-		return err
+		return errors.Join(err, checkHistory(tx))
 	})
 	return m, err
 }
@@ -110,7 +110,8 @@ func contents(tx *bolt.Tx) (c Contents, err error) {
 	if c.Pending, err = get(b, keyPending); err != nil {
 		return Contents{}, err
 	}
-	return c, nil
+	c.Confirm, err = getConfirm(tx)
+	return c, err
 }
 
 // get reads one state; nil where there is none.
