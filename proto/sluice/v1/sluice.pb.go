@@ -5027,6 +5027,542 @@ func (x *CheckResponse) GetFaults() []string {
 	return nil
 }
 
+type WatchVipsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches all; a name that is unknown at the start is NOT_FOUND.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether counters that grew are a change. They are read once a second.
+	Counters      bool `protobuf:"varint,2,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchVipsRequest) Reset() {
+	*x = WatchVipsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchVipsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchVipsRequest) ProtoMessage() {}
+
+func (x *WatchVipsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchVipsRequest.ProtoReflect.Descriptor instead.
+func (*WatchVipsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *WatchVipsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WatchVipsRequest) GetCounters() bool {
+	if x != nil {
+		return x.Counters
+	}
+	return false
+}
+
+type WatchVipsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// VIPs that are new or changed, sorted by name; in the first answer all of them.
+	Vips []*VipStatus `protobuf:"bytes,1,rep,name=vips,proto3" json:"vips,omitempty"`
+	// Names of VIPs that are gone.
+	Deleted       []string `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	Revision      uint64   `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchVipsResponse) Reset() {
+	*x = WatchVipsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchVipsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchVipsResponse) ProtoMessage() {}
+
+func (x *WatchVipsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchVipsResponse.ProtoReflect.Descriptor instead.
+func (*WatchVipsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *WatchVipsResponse) GetVips() []*VipStatus {
+	if x != nil {
+		return x.Vips
+	}
+	return nil
+}
+
+func (x *WatchVipsResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *WatchVipsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WatchPoolsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches all; a name that is unknown at the start is NOT_FOUND.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPoolsRequest) Reset() {
+	*x = WatchPoolsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPoolsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPoolsRequest) ProtoMessage() {}
+
+func (x *WatchPoolsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPoolsRequest.ProtoReflect.Descriptor instead.
+func (*WatchPoolsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *WatchPoolsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type WatchPoolsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pools that are new or changed, sorted by name; in the first answer all of them.
+	Pools []*PoolStatus `protobuf:"bytes,1,rep,name=pools,proto3" json:"pools,omitempty"`
+	// Names of pools that are gone.
+	Deleted       []string `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	Revision      uint64   `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPoolsResponse) Reset() {
+	*x = WatchPoolsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPoolsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPoolsResponse) ProtoMessage() {}
+
+func (x *WatchPoolsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPoolsResponse.ProtoReflect.Descriptor instead.
+func (*WatchPoolsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *WatchPoolsResponse) GetPools() []*PoolStatus {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *WatchPoolsResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *WatchPoolsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WatchBackendsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches those of all pools; a pool that is unknown at the start is NOT_FOUND.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Empty watches all; a name that is unknown at the start is NOT_FOUND.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether counters that grew are a change. They are read once a second.
+	Counters      bool `protobuf:"varint,3,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBackendsRequest) Reset() {
+	*x = WatchBackendsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBackendsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBackendsRequest) ProtoMessage() {}
+
+func (x *WatchBackendsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBackendsRequest.ProtoReflect.Descriptor instead.
+func (*WatchBackendsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *WatchBackendsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *WatchBackendsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WatchBackendsRequest) GetCounters() bool {
+	if x != nil {
+		return x.Counters
+	}
+	return false
+}
+
+type WatchBackendsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Backends that are new or changed, sorted by pool and name; in the first answer all of them.
+	Backends []*BackendStatus `protobuf:"bytes,1,rep,name=backends,proto3" json:"backends,omitempty"`
+	// POOL/NAME of backends that are gone; POOL/NAME@ADDRESS of those that were leaving.
+	Deleted       []string `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	Revision      uint64   `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBackendsResponse) Reset() {
+	*x = WatchBackendsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBackendsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBackendsResponse) ProtoMessage() {}
+
+func (x *WatchBackendsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBackendsResponse.ProtoReflect.Descriptor instead.
+func (*WatchBackendsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *WatchBackendsResponse) GetBackends() []*BackendStatus {
+	if x != nil {
+		return x.Backends
+	}
+	return nil
+}
+
+func (x *WatchBackendsResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *WatchBackendsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WatchFlowsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches those of all pools; a pool that is unknown at the start is NOT_FOUND.
+	Pool          string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchFlowsRequest) Reset() {
+	*x = WatchFlowsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchFlowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchFlowsRequest) ProtoMessage() {}
+
+func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchFlowsRequest.ProtoReflect.Descriptor instead.
+func (*WatchFlowsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *WatchFlowsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+type WatchFlowsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Flows that are new or changed; in the first answer all of them.
+	Flows []*Flow `protobuf:"bytes,1,rep,name=flows,proto3" json:"flows,omitempty"`
+	// Protocol, source and destination of flows that have no entry any more.
+	Deleted       []*Flow `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchFlowsResponse) Reset() {
+	*x = WatchFlowsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchFlowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchFlowsResponse) ProtoMessage() {}
+
+func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
+func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *WatchFlowsResponse) GetFlows() []*Flow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+func (x *WatchFlowsResponse) GetDeleted() []*Flow {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+type WatchSlotsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSlotsRequest) Reset() {
+	*x = WatchSlotsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSlotsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSlotsRequest) ProtoMessage() {}
+
+func (x *WatchSlotsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSlotsRequest.ProtoReflect.Descriptor instead.
+func (*WatchSlotsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *WatchSlotsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+type WatchSlotsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole table.
+	Slots         *ListSlotsResponse `protobuf:"bytes,1,opt,name=slots,proto3" json:"slots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSlotsResponse) Reset() {
+	*x = WatchSlotsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSlotsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSlotsResponse) ProtoMessage() {}
+
+func (x *WatchSlotsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSlotsResponse.ProtoReflect.Descriptor instead.
+func (*WatchSlotsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *WatchSlotsResponse) GetSlots() *ListSlotsResponse {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
 var File_sluice_v1_sluice_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_sluice_proto_rawDesc = "" +
@@ -5381,7 +5917,37 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\rCheckResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12 \n" +
 	"\vpublication\x18\x02 \x01(\x04R\vpublication\x12\x16\n" +
-	"\x06faults\x18\x03 \x03(\tR\x06faults*H\n" +
+	"\x06faults\x18\x03 \x03(\tR\x06faults\"B\n" +
+	"\x10WatchVipsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bcounters\x18\x02 \x01(\bR\bcounters\"s\n" +
+	"\x11WatchVipsResponse\x12(\n" +
+	"\x04vips\x18\x01 \x03(\v2\x14.sluice.v1.VipStatusR\x04vips\x12\x18\n" +
+	"\adeleted\x18\x02 \x03(\tR\adeleted\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"'\n" +
+	"\x11WatchPoolsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"w\n" +
+	"\x12WatchPoolsResponse\x12+\n" +
+	"\x05pools\x18\x01 \x03(\v2\x15.sluice.v1.PoolStatusR\x05pools\x12\x18\n" +
+	"\adeleted\x18\x02 \x03(\tR\adeleted\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"Z\n" +
+	"\x14WatchBackendsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\bcounters\x18\x03 \x01(\bR\bcounters\"\x83\x01\n" +
+	"\x15WatchBackendsResponse\x124\n" +
+	"\bbackends\x18\x01 \x03(\v2\x18.sluice.v1.BackendStatusR\bbackends\x12\x18\n" +
+	"\adeleted\x18\x02 \x03(\tR\adeleted\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"'\n" +
+	"\x11WatchFlowsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"f\n" +
+	"\x12WatchFlowsResponse\x12%\n" +
+	"\x05flows\x18\x01 \x03(\v2\x0f.sluice.v1.FlowR\x05flows\x12)\n" +
+	"\adeleted\x18\x02 \x03(\v2\x0f.sluice.v1.FlowR\adeleted\"'\n" +
+	"\x11WatchSlotsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"H\n" +
+	"\x12WatchSlotsResponse\x122\n" +
+	"\x05slots\x18\x01 \x01(\v2\x1c.sluice.v1.ListSlotsResponseR\x05slots*H\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x10\n" +
@@ -5398,7 +5964,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bDrainEnd\x12\x19\n" +
 	"\x15DRAIN_END_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDRAIN_END_QUIET\x10\x01\x12\x16\n" +
-	"\x12DRAIN_END_DEADLINE\x10\x022\xf5\r\n" +
+	"\x12DRAIN_END_DEADLINE\x10\x022\xfc\x10\n" +
 	"\x06Sluice\x12:\n" +
 	"\x05Apply\x12\x17.sluice.v1.ApplyRequest\x1a\x18.sluice.v1.ApplyResponse\x12=\n" +
 	"\x06Export\x12\x18.sluice.v1.ExportRequest\x1a\x19.sluice.v1.ExportResponse\x12F\n" +
@@ -5427,7 +5993,15 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04Diff\x12\x16.sluice.v1.DiffRequest\x1a\x17.sluice.v1.DiffResponse\x12C\n" +
 	"\bRollback\x12\x1a.sluice.v1.RollbackRequest\x1a\x1b.sluice.v1.RollbackResponse\x12@\n" +
 	"\aConfirm\x12\x19.sluice.v1.ConfirmRequest\x1a\x1a.sluice.v1.ConfirmResponse\x12:\n" +
-	"\x05Check\x12\x17.sluice.v1.CheckRequest\x1a\x18.sluice.v1.CheckResponseB6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
+	"\x05Check\x12\x17.sluice.v1.CheckRequest\x1a\x18.sluice.v1.CheckResponse\x12H\n" +
+	"\tWatchVips\x12\x1b.sluice.v1.WatchVipsRequest\x1a\x1c.sluice.v1.WatchVipsResponse0\x01\x12K\n" +
+	"\n" +
+	"WatchPools\x12\x1c.sluice.v1.WatchPoolsRequest\x1a\x1d.sluice.v1.WatchPoolsResponse0\x01\x12T\n" +
+	"\rWatchBackends\x12\x1f.sluice.v1.WatchBackendsRequest\x1a .sluice.v1.WatchBackendsResponse0\x01\x12K\n" +
+	"\n" +
+	"WatchFlows\x12\x1c.sluice.v1.WatchFlowsRequest\x1a\x1d.sluice.v1.WatchFlowsResponse0\x01\x12K\n" +
+	"\n" +
+	"WatchSlots\x12\x1c.sluice.v1.WatchSlotsRequest\x1a\x1d.sluice.v1.WatchSlotsResponse0\x01B6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
 
 var (
 	file_sluice_v1_sluice_proto_rawDescOnce sync.Once
@@ -5442,7 +6016,7 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
@@ -5524,8 +6098,18 @@ var file_sluice_v1_sluice_proto_goTypes = []any{
 	(*ConfirmResponse)(nil),       // 77: sluice.v1.ConfirmResponse
 	(*CheckRequest)(nil),          // 78: sluice.v1.CheckRequest
 	(*CheckResponse)(nil),         // 79: sluice.v1.CheckResponse
-	(*durationpb.Duration)(nil),   // 80: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 81: google.protobuf.Timestamp
+	(*WatchVipsRequest)(nil),      // 80: sluice.v1.WatchVipsRequest
+	(*WatchVipsResponse)(nil),     // 81: sluice.v1.WatchVipsResponse
+	(*WatchPoolsRequest)(nil),     // 82: sluice.v1.WatchPoolsRequest
+	(*WatchPoolsResponse)(nil),    // 83: sluice.v1.WatchPoolsResponse
+	(*WatchBackendsRequest)(nil),  // 84: sluice.v1.WatchBackendsRequest
+	(*WatchBackendsResponse)(nil), // 85: sluice.v1.WatchBackendsResponse
+	(*WatchFlowsRequest)(nil),     // 86: sluice.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),    // 87: sluice.v1.WatchFlowsResponse
+	(*WatchSlotsRequest)(nil),     // 88: sluice.v1.WatchSlotsRequest
+	(*WatchSlotsResponse)(nil),    // 89: sluice.v1.WatchSlotsResponse
+	(*durationpb.Duration)(nil),   // 90: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 91: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	9,   // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
@@ -5533,15 +6117,15 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	0,   // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,   // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
 	10,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	80,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	80,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	90,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	90,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
 	2,   // 7: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	80,  // 8: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	90,  // 8: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
 	15,  // 9: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
 	13,  // 10: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
 	14,  // 11: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	80,  // 12: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	81,  // 13: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	90,  // 12: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	91,  // 13: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
 	4,   // 14: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
 	7,   // 15: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
 	11,  // 16: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
@@ -5563,8 +6147,8 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	12,  // 32: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
 	1,   // 33: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
 	11,  // 34: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	80,  // 35: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	80,  // 36: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	90,  // 35: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	90,  // 36: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
 	12,  // 37: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
 	11,  // 38: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
 	12,  // 39: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
@@ -5584,7 +6168,7 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	57,  // 53: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
 	3,   // 54: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
 	5,   // 55: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	81,  // 56: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	91,  // 56: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
 	11,  // 57: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
 	12,  // 58: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
 	2,   // 59: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
@@ -5593,80 +6177,96 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	54,  // 62: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
 	0,   // 63: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
 	6,   // 64: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	81,  // 65: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	91,  // 65: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
 	61,  // 66: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
 	62,  // 67: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
 	63,  // 68: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
 	60,  // 69: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
 	57,  // 70: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
 	57,  // 71: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	81,  // 72: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	91,  // 72: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	66,  // 73: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
 	67,  // 74: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
 	68,  // 75: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
 	14,  // 76: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
-	81,  // 77: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	91,  // 77: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	14,  // 78: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	81,  // 79: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	91,  // 79: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
 	69,  // 80: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
 	15,  // 81: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
 	11,  // 82: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
 	12,  // 83: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
-	16,  // 84: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	18,  // 85: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	20,  // 86: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	22,  // 87: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	24,  // 88: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	26,  // 89: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	29,  // 90: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	31,  // 91: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	33,  // 92: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	35,  // 93: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	38,  // 94: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	40,  // 95: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	42,  // 96: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	44,  // 97: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	48,  // 98: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	50,  // 99: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	52,  // 100: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	55,  // 101: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	58,  // 102: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	64,  // 103: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	70,  // 104: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	72,  // 105: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	74,  // 106: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	76,  // 107: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	78,  // 108: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	17,  // 109: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	19,  // 110: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	21,  // 111: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	23,  // 112: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	25,  // 113: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	27,  // 114: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	30,  // 115: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	32,  // 116: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	34,  // 117: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	36,  // 118: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	39,  // 119: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	41,  // 120: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	43,  // 121: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	45,  // 122: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	49,  // 123: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	51,  // 124: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	53,  // 125: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	56,  // 126: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	59,  // 127: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	65,  // 128: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	71,  // 129: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	73,  // 130: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	75,  // 131: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	77,  // 132: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	79,  // 133: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	109, // [109:134] is the sub-list for method output_type
-	84,  // [84:109] is the sub-list for method input_type
-	84,  // [84:84] is the sub-list for extension type_name
-	84,  // [84:84] is the sub-list for extension extendee
-	0,   // [0:84] is the sub-list for field type_name
+	28,  // 84: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	37,  // 85: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	46,  // 86: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	54,  // 87: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
+	54,  // 88: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
+	56,  // 89: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
+	16,  // 90: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	18,  // 91: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	20,  // 92: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	22,  // 93: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	24,  // 94: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	26,  // 95: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	29,  // 96: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	31,  // 97: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	33,  // 98: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	35,  // 99: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	38,  // 100: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	40,  // 101: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	42,  // 102: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	44,  // 103: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	48,  // 104: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	50,  // 105: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	52,  // 106: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	55,  // 107: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	58,  // 108: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	64,  // 109: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	70,  // 110: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	72,  // 111: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	74,  // 112: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	76,  // 113: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	78,  // 114: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	80,  // 115: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
+	82,  // 116: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
+	84,  // 117: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
+	86,  // 118: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
+	88,  // 119: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
+	17,  // 120: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	19,  // 121: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	21,  // 122: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	23,  // 123: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	25,  // 124: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	27,  // 125: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	30,  // 126: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	32,  // 127: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	34,  // 128: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	36,  // 129: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	39,  // 130: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	41,  // 131: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	43,  // 132: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	45,  // 133: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	49,  // 134: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	51,  // 135: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	53,  // 136: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	56,  // 137: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	59,  // 138: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	65,  // 139: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	71,  // 140: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	73,  // 141: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	75,  // 142: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	77,  // 143: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	79,  // 144: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	81,  // 145: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
+	83,  // 146: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
+	85,  // 147: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
+	87,  // 148: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
+	89,  // 149: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
+	120, // [120:150] is the sub-list for method output_type
+	90,  // [90:120] is the sub-list for method input_type
+	90,  // [90:90] is the sub-list for extension type_name
+	90,  // [90:90] is the sub-list for extension extendee
+	0,   // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -5687,7 +6287,7 @@ func file_sluice_v1_sluice_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   73,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
