@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-lb/sluice/control"
+	"github.com/sluice-lb/sluice/control/metrics"
 	"github.com/sluice-lb/sluice/control/nexthop"
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/internal/version"
@@ -34,6 +35,7 @@ type daemon struct {
 	watcher *nexthop.Watcher
 	engine  *control.Engine
 	server  *control.Server
+	metrics *metrics.Metrics
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
@@ -47,6 +49,11 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = listener.Close() }() // closed already where the server ran
+	port, err := d.listenHTTP()
+	if err != nil {
+		return err
+	}
+	defer port.close()
 	if d.netlink, err = nexthop.NewNetlink(nil); err != nil {
 		return err
 	}
@@ -56,10 +63,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.dp.Close()) }()
 	d.watcher = nexthop.New(d.netlink, d.interfaces, d.log)
+	d.metrics = metrics.New(version.String(), d.log)
 	d.engine = control.NewEngine(control.Options{
 		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
+		Applied: d.metrics.Applied,
 	})
 	d.server = control.NewServer(d.engine, version.String(), d.log)
+	d.server.Observe(d.metrics.Call)
 
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -72,6 +82,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	})
 	defer d.server.Stop(stopGrace)
+	if err := port.serve(d, &running, cancel); err != nil {
+		return err
+	}
+	defer port.stop()
 	return d.work(ctx, &running)
 }
 
