@@ -31,6 +31,7 @@ type server struct {
 	clock    time.Time
 	history  []past
 	waiting  *sluicev1.Confirmation
+	steps    []func() // of the next watch
 }
 
 func newServer() *server { return &server{mode: "ok", clock: noon} }
