@@ -109,6 +109,7 @@ func (s *scrape) node(n *sluicev1.GetStatusResponse) {
 	s.put(s.revision, float64(n.GetRevision()))
 	s.put(s.publication, float64(n.GetPublication()))
 	s.put(s.warnings, float64(len(n.GetWarnings())))
+	s.put(s.unconfirmed, oneIf(n.GetConfirmation() != nil))
 	s.put(s.mapMemory, float64(n.GetMapMemoryBytes()))
 	for _, l := range n.GetLimits() {
 		s.put(s.limitUsed, float64(l.GetUsed()), l.GetName())

@@ -31,7 +31,7 @@ func family(kind prometheus.ValueType, name, help string, labels []string) *Fami
 
 // families are those of one collector.
 type families struct {
-	ready, revision, publication, warnings *Family
+	ready, revision, publication, warnings, unconfirmed *Family
 
 	verdictPackets, framesSeen, framesUnaccounted, interfaceInfo *Family
 
@@ -56,6 +56,7 @@ func newFamilies() *families {
 		ready:       gauge("sluice_ready", "Whether the API serves: 1 once every interface is attached and the stored revision is live."),
 		revision:    gauge("sluice_revision", "Number of the committed configuration."),
 		publication: gauge("sluice_publication", "Number of the state that packets see."),
+		unconfirmed: gauge("sluice_unconfirmed", "1 while the live revision waits to be confirmed; unless somebody does, an older configuration comes back."),
 		warnings:    gauge("sluice_warnings", "Warnings that lbctl status shows."),
 
 		verdictPackets: counter("sluice_verdict_packets_total", verdictHelp(), "interface", "verdict"),
@@ -108,7 +109,7 @@ func newFamilies() *families {
 // list is every family.
 func (f *families) list() []*Family {
 	return []*Family{
-		f.ready, f.revision, f.publication, f.warnings,
+		f.ready, f.revision, f.publication, f.warnings, f.unconfirmed,
 		f.verdictPackets, f.framesSeen, f.framesUnaccounted, f.interfaceInfo,
 		f.vipPackets, f.vipBytes, f.vipNewFlows, f.vipRefused, f.vipBackends, f.vipBackendsWithSlots,
 		f.backendPackets, f.backendBytes, f.backendNewFlows, f.backendRefused,
