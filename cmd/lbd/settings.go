@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,9 @@ type settings struct {
 	mode       string
 	// api is where the control API listens, apiGroup who may use it besides root.
 	api, apiGroup string
+	// http is where metrics and the read API are served, empty for nowhere; httpHosts are names that requests may be for.
+	http      string
+	httpHosts []string
 	// stateDir holds the store, bpffsDir the pins. seedFile is empty for the state directory's own.
 	stateDir, bpffsDir, seedFile string
 	// unmatched, pass or drop, is for packets to a VIP's address and none of its ports.
@@ -37,6 +41,7 @@ type settings struct {
 var defaults = settings{
 	mode:      "native",
 	api:       "unix:///run/sluice/lbd.sock",
+	http:      "127.0.0.1:9180",
 	stateDir:  "/var/lib/sluice",
 	bpffsDir:  "/sys/fs/bpf/sluice",
 	unmatched: "pass",
@@ -88,6 +93,7 @@ func parseFlags(s *settings, args []string, stderr io.Writer) (file string, err 
 	})
 	f.StringVar(&s.mode, "mode", s.mode, "how the program is attached: native, generic or auto")
 	f.StringVar(&s.api, "api", s.api, "`address` of the control API")
+	f.StringVar(&s.http, "http", s.http, "`address` of metrics, read API and page, as HOST:PORT; empty for none")
 	f.StringVar(&s.stateDir, "state-dir", s.stateDir, "`directory` of the store")
 	f.StringVar(&s.bpffsDir, "bpffs-dir", s.bpffsDir, "`directory` of the pins, on a bpffs")
 	f.StringVar(&s.seedFile, "seed-file", s.seedFile, "`file` with the cluster's seed, 32 hex digits (default: generated in the state directory)")
@@ -131,5 +137,22 @@ func (s settings) validate() error {
 	if s.history < store.MinHistory {
 		return fmt.Errorf("history %d: must be at least %d (the newest revision, and the one to go back to)", s.history, store.MinHistory)
 	}
+	if err := s.validateHTTP(); err != nil {
+		return err
+	}
 	return s.limits.Validate()
+}
+
+func (s settings) validateHTTP() error {
+	if s.http != "" {
+		if _, _, err := net.SplitHostPort(s.http); err != nil {
+			return fmt.Errorf("http %q: must be HOST:PORT, as in %s, or empty for none", s.http, defaults.http)
+		}
+	}
+	for i, name := range s.httpHosts {
+		if name == "" || strings.ContainsAny(name, ":/ *") {
+			return fmt.Errorf("http_hosts[%d] %q: must be a name without a port, as in lb1.example.net", i, name)
+		}
+	}
+	return nil
 }
