@@ -34,6 +34,7 @@ func askDNS(ctx context.Context, t Target, deadline time.Time) (string, error) {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return "", err
 	}
+	defer breakOff(ctx, conn)()
 	if _, err := conn.Write(query); err != nil {
 		return "", stepError{"query", err}
 	}

@@ -32,6 +32,7 @@ func askGRPC(ctx context.Context, t Target, deadline time.Time) (string, error) 
 		return "", err
 	}
 	defer func() { _ = conn.Close() }()
+	defer breakOff(ctx, conn)()
 	call, err := newGRPCCall(conn, t, deadline)
 	if err != nil {
 		return "", stepError{"request", err}

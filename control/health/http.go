@@ -31,6 +31,7 @@ func askHTTP(ctx context.Context, t Target, deadline time.Time) (string, error) 
 		return "", err
 	}
 	defer func() { _ = stream.Close() }() // a reset, and no TLS alert before it
+	defer breakOff(ctx, stream)()
 	conn := stream
 	if t.Check.Type == lb.CheckHTTPS {
 		if conn, err = handshake(ctx, conn, t.Check.Host); err != nil {

@@ -2,6 +2,7 @@ package health
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,13 +23,13 @@ const (
 
 // askICMP sends an echo request and waits for its reply. Each check has a raw socket of its own, connected to the
 // backend, so that the kernel sorts the replies; it needs CAP_NET_RAW.
-func askICMP(t Target, deadline time.Time) (string, error) {
+func askICMP(ctx context.Context, t Target, deadline time.Time) (string, error) {
 	network, question, answer := "ip4:icmp", byte(echoRequest4), byte(echoReply4)
 	if t.Address.Is6() {
 		network, question, answer = "ip6:ipv6-icmp", echoRequest6, echoReply6
 	}
 	d := net.Dialer{Deadline: deadline, Control: reportErrors}
-	c, err := d.Dial(network, t.Address.String())
+	c, err := d.DialContext(ctx, network, t.Address.String())
 	if errors.Is(err, unix.EPERM) {
 		return "", fmt.Errorf("open a raw socket: %w (icmp checks need CAP_NET_RAW)", err)
 	}
@@ -40,6 +41,7 @@ func askICMP(t Target, deadline time.Time) (string, error) {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return "", err
 	}
+	defer breakOff(ctx, conn)()
 	message := echo(question, rand.Uint64(), t.Address)
 	if _, err := conn.Write(message); err != nil {
 		return "", stepError{"request", err}

@@ -65,7 +65,7 @@ func ask(ctx context.Context, t Target, deadline time.Time) (detail string, err 
 	case lb.CheckDNS:
 		return askDNS(ctx, t, deadline)
 	case lb.CheckICMP:
-		return askICMP(t, deadline)
+		return askICMP(ctx, t, deadline)
 	case lb.CheckNone:
 	}
 	return "", fmt.Errorf("check %s is not known", t.Check.Type)
@@ -128,6 +128,11 @@ func dial(ctx context.Context, t Target, deadline time.Time) (net.Conn, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// breakOff makes what waits for conn return when ctx ends; stop it when nothing does.
+func breakOff(ctx context.Context, conn net.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 }
 
 // askTCP is content with a handshake.

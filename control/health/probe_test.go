@@ -437,6 +437,25 @@ func TestGrades(t *testing.T) {
 	}
 }
 
+// A daemon that ends does not wait for answers.
+func TestProbesAreBrokenOff(t *testing.T) {
+	stream, datagram := serve(t, "127.0.0.1", silent), serveUDP(t, "127.0.0.1", func([]byte) [][]byte { return nil })
+	for _, typ := range []lb.CheckType{lb.CheckHTTP, lb.CheckHTTPS, lb.CheckGRPC, lb.CheckDNS} {
+		t.Run(typ.String(), func(t *testing.T) {
+			at := stream
+			if typ == lb.CheckDNS {
+				at = datagram
+			}
+			check := lb.Health{Type: typ, Port: at.Port(), Query: "a.example", Interval: time.Hour, Timeout: time.Hour}
+			ctx, cancel := context.WithTimeout(t.Context(), soon)
+			defer cancel()
+			if r := Probe(ctx, Target{at.Addr(), check.WithDefaults()}); r.Grade == Good || r.Latency > 10*time.Second {
+				t.Errorf("%s %q after %s", r.Grade, r.Detail, r.Latency)
+			}
+		})
+	}
+}
+
 // A check starts nothing that stays, and gives its sockets back.
 func TestProbesLeaveNothing(t *testing.T) {
 	targets := []Target{}
