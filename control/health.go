@@ -150,10 +150,11 @@ func (e *Engine) poolHealth(name string) *sluicev1.PoolHealth {
 }
 
 var grades = map[health.Grade]sluicev1.CheckResult_Grade{
-	health.Good: sluicev1.CheckResult_GRADE_GOOD,
-	health.Soft: sluicev1.CheckResult_GRADE_SOFT,
-	health.Hard: sluicev1.CheckResult_GRADE_HARD,
-	health.Void: sluicev1.CheckResult_GRADE_VOID,
+	health.Good:   sluicev1.CheckResult_GRADE_GOOD,
+	health.Soft:   sluicev1.CheckResult_GRADE_SOFT,
+	health.Silent: sluicev1.CheckResult_GRADE_SILENT,
+	health.Hard:   sluicev1.CheckResult_GRADE_HARD,
+	health.Void:   sluicev1.CheckResult_GRADE_VOID,
 }
 
 func checkResult(r health.Result) *sluicev1.CheckResult {

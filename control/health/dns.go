@@ -45,7 +45,7 @@ func askDNS(ctx context.Context, t Target, deadline time.Time) (string, error) {
 			return "", fmt.Errorf("no answer within %s, only %w", t.Check.Timeout, strays)
 		}
 		if err != nil {
-			return "", stepError{"answer", err}
+			return "", silenceError{stepError{"answer", err}}
 		}
 		rcode, err := dnsAnswer(buf[:n], id, question)
 		if err != nil {

@@ -2,6 +2,7 @@ package health
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -88,13 +89,28 @@ func host(t Target) string {
 	return t.Address.String()
 }
 
+// causeReader remembers why reading ended: a parser may take the part of a line before a timeout for a whole one.
+type causeReader struct {
+	io.Reader
+	err error // not io.EOF, which the parser judges
+}
+
+func (c *causeReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
+	return n, err
+}
+
 // readStatus reads the head of the answer.
 func readStatus(conn io.Reader) (int, error) {
-	in := bufio.NewReaderSize(io.LimitReader(conn, maxHead), 1024)
+	cause := &causeReader{Reader: conn}
+	in := bufio.NewReaderSize(io.LimitReader(cause, maxHead), 1024)
 	for range maxInterim {
 		answer, err := http.ReadResponse(in, nil) // the body is neither read nor closed: the connection is
 		if err != nil {
-			return 0, err
+			return 0, cmp.Or(cause.err, err)
 		}
 		if answer.StatusCode >= 200 {
 			return answer.StatusCode, nil

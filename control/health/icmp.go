@@ -57,7 +57,7 @@ func awaitEcho(conn *net.IPConn, want []byte) (string, error) {
 	for {
 		n, _, err := conn.ReadFromIP(buf) // not Read, which leaves the IPv4 header on
 		if err != nil {
-			return "", stepError{"reply", err}
+			return "", silenceError{stepError{"reply", err}}
 		}
 		// All is the same but the checksum, which the kernel has verified.
 		if n >= len(want) && bytes.Equal(buf[:2], want[:2]) && bytes.Equal(buf[4:len(want)], want[4:]) {

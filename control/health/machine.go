@@ -38,15 +38,17 @@ type Grade uint8
 const (
 	// Good is the expected answer.
 	Good Grade = iota
-	// Soft is a wrong answer or none: the server is not well, but its host may go on serving the flows it has.
+	// Soft is a wrong answer: the server is not well, but its host is there and may go on serving the flows it has.
 	Soft
+	// Silent is no answer at all: the server, its host or the way to it.
+	Silent
 	// Hard is the network's word that the host cannot be reached.
 	Hard
 	// Void is a check that could not be made, for want of something on this node. It says nothing of the backend.
 	Void
 )
 
-var gradeNames = [...]string{"good", "soft", "hard", "void"}
+var gradeNames = [...]string{"good", "soft", "silent", "hard", "void"}
 
 // String is the grade's name.
 func (g Grade) String() string {
@@ -73,18 +75,21 @@ const Remembered = 10
 // machine is the state of one backend. It knows no clock: time comes with the results.
 //
 // The first result decides. After it, rise good results in a row lead up and fall bad ones lead down; one result of the
-// other kind starts the count again.
+// other kind starts the count again. Down is hard after fall results in a row without any answer, one of which was the
+// network's word that the host cannot be reached: a router gives that only every few seconds.
 type machine struct {
 	rise, fall uint32
 
 	state State
-	// hard tells that the last fall results all were: the host is gone, not just the service.
+	// hard tells that the host is gone, not just the service: the network said so, and nothing was heard of it since.
 	hard bool
 	// since is when state or hard changed; reason is the result that did it.
 	since  time.Time
 	reason string
 
-	good, bad, gone uint32 // results in a row
+	// Results in a row; mute are those without any answer. gone tells that one of those was hard.
+	good, bad, mute uint32
+	gone            bool
 	results         []Result
 	lastError       Result
 	voids           uint64
@@ -95,12 +100,13 @@ func (m *machine) inherit(c lb.Condition, now time.Time) {
 	m.since, m.reason = now, "not checked yet"
 	if c != lb.ConditionUp {
 		m.state, m.hard, m.reason = Down, c == lb.ConditionHard, "down before the daemon was restarted"
+		m.gone = m.hard
 	}
 }
 
 // forget starts the counts again, for a check that asks something else; the state stays until they are full.
 func (m *machine) forget() {
-	m.good, m.bad, m.gone, m.results = 0, 0, 0, nil
+	m.good, m.bad, m.mute, m.gone, m.results = 0, 0, 0, m.hard, nil
 }
 
 // observe takes a result and tells whether state or hard changed.
@@ -117,11 +123,13 @@ func (m *machine) observe(r Result) bool {
 		m.voids++
 		return false
 	case Good:
-		m.good, m.bad, m.gone = m.good+1, 0, 0
+		m.good, m.bad, m.mute, m.gone = m.good+1, 0, 0, false
 	case Soft:
-		m.good, m.bad, m.gone = 0, m.bad+1, 0
+		m.good, m.bad, m.mute, m.gone = 0, m.bad+1, 0, false
+	case Silent:
+		m.good, m.bad, m.mute = 0, m.bad+1, m.mute+1
 	case Hard:
-		m.good, m.bad, m.gone = 0, m.bad+1, m.gone+1
+		m.good, m.bad, m.mute, m.gone = 0, m.bad+1, m.mute+1, true
 	}
 	state, hard := m.next()
 	if state == m.state && hard == m.hard {
@@ -138,13 +146,11 @@ func (m *machine) next() (state State, hard bool) {
 	case first && m.good > 0, m.good >= m.rise:
 		return Up, false
 	case first && m.bad > 0:
-		return Down, m.gone > 0
+		return Down, m.gone
 	case m.bad >= m.fall:
-		return Down, m.gone >= m.fall
-	case m.state == Down && m.hard && (m.good > 0 || m.bad > m.gone):
-		return Down, false // somebody answers, if only to refuse
+		return Down, m.gone && (m.hard || m.mute >= m.fall)
 	}
-	return m.state, m.hard
+	return m.state, m.hard && m.gone // who answers, if only to refuse, is not gone
 }
 
 // condition is the state as it matters to packets.

@@ -11,7 +11,7 @@ import (
 
 var (
 	start  = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	grades = map[rune]Grade{'+': Good, '-': Soft, 'x': Hard, '?': Void}
+	grades = map[rune]Grade{'+': Good, '-': Soft, '_': Silent, 'x': Hard, '?': Void}
 )
 
 // feed gives a machine one result a second for each character of a row, and returns its states: u(p), s(oft), h(ard).
@@ -44,6 +44,11 @@ func TestMachine(t *testing.T) {
 		{"soft-becomes-hard", 2, 3, lb.ConditionUp, "+---xxx", "uuusssh"},
 		{"an-answer-ends-hard-but-not-down", 2, 3, lb.ConditionUp, "+xxx-", "uuuhs"},
 		{"one-good-result-ends-hard-but-not-down", 2, 3, lb.ConditionUp, "+xxx+x", "uuuhss"},
+		{"silence-is-soft", 2, 3, lb.ConditionUp, "+____", "uuuss"},
+		{"one-hard-result-among-silence-is-hard", 2, 3, lb.ConditionUp, "+_x___", "uuuhhh"},
+		{"a-late-hard-result-is-hard", 2, 3, lb.ConditionUp, "+____x", "uuussh"},
+		{"an-answer-ends-silence", 2, 3, lb.ConditionUp, "+x_-__x_", "uuusssh"[:4] + "ssh" + "h"},
+		{"silence-goes-on-from-hard", 2, 3, lb.ConditionHard, "____-", "hhhhs"},
 		{"void-says-nothing", 2, 3, lb.ConditionUp, "?+-?-?-?+?+", "uuuuuussssu"},
 		{"void-does-not-end-a-row", 2, 2, lb.ConditionUp, "+-?-", "uuus"},
 		{"soft-is-inherited", 2, 3, lb.ConditionSoft, "+-++", "sssu"},

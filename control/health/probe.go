@@ -33,7 +33,7 @@ func Probe(ctx context.Context, t Target) Result {
 	if err != nil {
 		r.Grade, r.Detail = grade(err), short(explain(err, t.Check.Timeout))
 	}
-	if r.Grade == Soft && r.Latency > 2*t.Check.Timeout+stall {
+	if (r.Grade == Soft || r.Grade == Silent) && r.Latency > 2*t.Check.Timeout+stall {
 		r.Grade, r.Detail = Void, fmt.Sprintf("this node stalled: a check with a timeout of %s took %s", t.Check.Timeout, r.Latency.Round(time.Millisecond))
 	}
 	return r
@@ -85,6 +85,11 @@ func grade(err error) Grade {
 			return Void
 		}
 	}
+	var silence silenceError
+	timeout := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, unix.ETIMEDOUT)
+	if timeout && errors.As(err, &silence) {
+		return Silent
+	}
 	return Soft
 }
 
@@ -92,7 +97,7 @@ func grade(err error) Grade {
 func explain(err error, timeout time.Duration) string {
 	var step stepError
 	what := ""
-	if errors.As(err, &step) {
+	if errors.As(err, &step) { // a silenceError has one inside
 		what = step.step + ": "
 	}
 	var code syscall.Errno
@@ -113,8 +118,13 @@ type stepError struct {
 	cause error
 }
 
+// silenceError is a stepError of a step before which nothing was heard of the backend.
+type silenceError struct{ stepError }
+
 func (e stepError) Error() string { return e.step + ": " + e.cause.Error() }
 func (e stepError) Unwrap() error { return e.cause }
+
+func (e silenceError) Unwrap() error { return e.stepError }
 
 // dial connects; the connection ends at the deadline. Every stream is closed by a reset: checks would leave some ten
 // thousands of ports in TIME_WAIT otherwise.
@@ -122,7 +132,7 @@ func dial(ctx context.Context, t Target, deadline time.Time) (net.Conn, error) {
 	d := net.Dialer{Deadline: deadline, KeepAlive: -1}
 	conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(t.Address, t.Check.Port).String())
 	if err != nil {
-		return nil, stepError{"connect", err}
+		return nil, silenceError{stepError{"connect", err}}
 	}
 	if err := errors.Join(conn.SetDeadline(deadline), conn.(*net.TCPConn).SetLinger(0)); err != nil {
 		return nil, errors.Join(err, conn.Close())

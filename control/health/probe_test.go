@@ -138,7 +138,7 @@ func TestTCP(t *testing.T) {
 	}
 	want(t, check, closed(t), Soft, "connect: connection refused")
 	check.Timeout = soon
-	want(t, check, full(t), Soft, "connect: no answer within 150ms")
+	want(t, check, full(t), Silent, "connect: no answer within 150ms")
 }
 
 // A new network namespace has no routes.
@@ -357,7 +357,7 @@ func TestDNS(t *testing.T) {
 		{"echo", func(q []byte) [][]byte { return [][]byte{q} }, Soft, "only a message that is no answer"},
 		{"garbage", func([]byte) [][]byte { return [][]byte{[]byte("hello")} }, Soft, "only what is no DNS message"},
 		{"garbage-first", func(q []byte) [][]byte { return append([][]byte{{}, []byte("hello")}, same(q)...) }, Good, "NOERROR"},
-		{"silent", func([]byte) [][]byte { return nil }, Soft, "answer: no answer within 150ms"},
+		{"silent", func([]byte) [][]byte { return nil }, Silent, "answer: no answer within 150ms"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			check := lb.Health{Type: lb.CheckDNS, Query: "www.example", Timeout: soon}

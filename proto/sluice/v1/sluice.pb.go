@@ -431,12 +431,14 @@ type CheckResult_Grade int32
 const (
 	CheckResult_GRADE_UNSPECIFIED CheckResult_Grade = 0
 	CheckResult_GRADE_GOOD        CheckResult_Grade = 1
-	// A wrong answer, or none.
+	// A wrong answer.
 	CheckResult_GRADE_SOFT CheckResult_Grade = 2
 	// The network says that the host cannot be reached.
 	CheckResult_GRADE_HARD CheckResult_Grade = 3
 	// The node could not make the check: it does not count.
 	CheckResult_GRADE_VOID CheckResult_Grade = 4
+	// No answer at all.
+	CheckResult_GRADE_SILENT CheckResult_Grade = 5
 )
 
 // Enum value maps for CheckResult_Grade.
@@ -447,6 +449,7 @@ var (
 		2: "GRADE_SOFT",
 		3: "GRADE_HARD",
 		4: "GRADE_VOID",
+		5: "GRADE_SILENT",
 	}
 	CheckResult_Grade_value = map[string]int32{
 		"GRADE_UNSPECIFIED": 0,
@@ -454,6 +457,7 @@ var (
 		"GRADE_SOFT":        2,
 		"GRADE_HARD":        3,
 		"GRADE_VOID":        4,
+		"GRADE_SILENT":      5,
 	}
 )
 
@@ -5890,12 +5894,12 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
 	"STATE_DOWN\x10\x03\x12\x0e\n" +
 	"\n" +
-	"STATE_GONE\x10\x04\"\x9e\x02\n" +
+	"STATE_GONE\x10\x04\"\xb0\x02\n" +
 	"\vCheckResult\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x123\n" +
 	"\alatency\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\alatency\x122\n" +
 	"\x05grade\x18\x03 \x01(\x0e2\x1c.sluice.v1.CheckResult.GradeR\x05grade\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"^\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"p\n" +
 	"\x05Grade\x12\x15\n" +
 	"\x11GRADE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -5905,7 +5909,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
 	"GRADE_HARD\x10\x03\x12\x0e\n" +
 	"\n" +
-	"GRADE_VOID\x10\x04\"\xfd\x02\n" +
+	"GRADE_VOID\x10\x04\x12\x10\n" +
+	"\fGRADE_SILENT\x10\x05\"\xfd\x02\n" +
 	"\aNextHop\x12.\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x18.sluice.v1.NextHop.StateR\x05state\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x18\n" +
