@@ -19,7 +19,7 @@ func (c *cli) createPoolCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		health, err := fields.healthFields.value(cmd)
+		health, err := fields.value(cmd)
 		if err != nil {
 			return err
 		}

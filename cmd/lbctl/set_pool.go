@@ -22,7 +22,7 @@ func (c *cli) setPoolCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		health, err := fields.healthFields.value(cmd)
+		health, err := fields.value(cmd)
 		if err != nil {
 			return err
 		}

@@ -149,7 +149,9 @@ func (c *Checker) next() *job {
 	}
 	if now.Sub(t.due) > t.Check.Interval/2 {
 		c.late++
-		c.complainLocked("checks are late: more are due than may run at once", "outstanding", len(c.running), "most", cap(c.running))
+		if c.complainsLocked() {
+			c.log.Warn("checks are late: more are due than may run at once", "outstanding", len(c.running), "most", cap(c.running))
+		}
 	}
 	return &job{t, t.Target}
 }
@@ -171,8 +173,8 @@ func (c *Checker) check(ctx context.Context, j *job) {
 		notify(c.wake)
 	}
 	c.results[r.Grade]++
-	if r.Grade == Void {
-		c.complainLocked("checks cannot be made", "backend", t.key, "err", r.Detail)
+	if r.Grade == Void && c.complainsLocked() {
+		c.log.Warn("checks cannot be made", "backend", t.key, "err", r.Detail)
 	}
 	if !t.Check.SameQuestion(j.ask.Check) {
 		return // an answer to another question
@@ -242,11 +244,14 @@ func (c *Checker) refreshLocked(p *pool) {
 	}
 }
 
-func (c *Checker) complainLocked(what string, args ...any) {
-	if now := time.Now(); now.Sub(c.complained) >= complainInterval {
-		c.complained = now
-		c.log.Warn(what, args...)
+// complainsLocked tells, once in a while, that it is time to say that this node cannot check as it should.
+func (c *Checker) complainsLocked() bool {
+	now := time.Now()
+	if now.Sub(c.complained) < complainInterval {
+		return false
 	}
+	c.complained = now
+	return true
 }
 
 func later(a, b time.Time) time.Time {

@@ -8,4 +8,5 @@
 //	track.go      the configuration comes in
 //	report.go     what is known, for status and metrics
 //	probe.go      one question and its answer; then one file per type of check
+//	stream.go     the TCP connection of a check, and the tcp check itself
 package health

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -57,7 +56,7 @@ type grpcCall struct {
 	body                        []byte
 }
 
-func newGRPCCall(conn net.Conn, t Target, deadline time.Time) (*grpcCall, error) {
+func newGRPCCall(conn io.ReadWriter, t Target, deadline time.Time) (*grpcCall, error) {
 	opening, err := grpcOpening(t, deadline)
 	if err != nil {
 		return nil, err

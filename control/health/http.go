@@ -33,9 +33,9 @@ func askHTTP(ctx context.Context, t Target, deadline time.Time) (string, error) 
 	}
 	defer func() { _ = stream.Close() }() // a reset, and no TLS alert before it
 	defer breakOff(ctx, stream)()
-	conn := stream
+	conn := io.ReadWriter(stream)
 	if t.Check.Type == lb.CheckHTTPS {
-		if conn, err = handshake(ctx, conn, t.Check.Host); err != nil {
+		if conn, err = handshake(stream, t.Check.Host); err != nil {
 			return "", err
 		}
 	}
@@ -54,9 +54,9 @@ func askHTTP(ctx context.Context, t Target, deadline time.Time) (string, error) 
 
 // handshake does not verify the certificate: a check asks whether a server is well, not who it is, and it sends nothing
 // that is secret.
-func handshake(ctx context.Context, conn net.Conn, name string) (net.Conn, error) {
+func handshake(conn net.Conn, name string) (io.ReadWriter, error) {
 	secure := tls.Client(conn, &tls.Config{ServerName: serverName(name), InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
-	if err := secure.HandshakeContext(ctx); err != nil {
+	if err := secure.Handshake(); err != nil {
 		return nil, stepError{"tls", err}
 	}
 	return secure, nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -24,7 +23,7 @@ type Target struct {
 	Check lb.Health
 }
 
-// Probe asks once and waits for the answer, at most Check.Timeout. It starts no goroutine that outlives it.
+// Probe asks once and waits for the answer, at most Check.Timeout. It starts no goroutine.
 func Probe(ctx context.Context, t Target) Result {
 	r := Result{At: time.Now()}
 	deadline := r.At.Add(t.Check.Timeout)
@@ -125,31 +124,3 @@ func (e stepError) Error() string { return e.step + ": " + e.cause.Error() }
 func (e stepError) Unwrap() error { return e.cause }
 
 func (e silenceError) Unwrap() error { return e.stepError }
-
-// dial connects; the connection ends at the deadline. Every stream is closed by a reset: checks would leave some ten
-// thousands of ports in TIME_WAIT otherwise.
-func dial(ctx context.Context, t Target, deadline time.Time) (net.Conn, error) {
-	d := net.Dialer{Deadline: deadline, KeepAlive: -1}
-	conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(t.Address, t.Check.Port).String())
-	if err != nil {
-		return nil, silenceError{stepError{"connect", err}}
-	}
-	if err := errors.Join(conn.SetDeadline(deadline), conn.(*net.TCPConn).SetLinger(0)); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return conn, nil
-}
-
-// breakOff makes what waits for conn return when ctx ends; stop it when nothing does.
-func breakOff(ctx context.Context, conn net.Conn) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-}
-
-// askTCP is content with a handshake.
-func askTCP(ctx context.Context, t Target, deadline time.Time) (string, error) {
-	conn, err := dial(ctx, t, deadline)
-	if err != nil {
-		return "", err
-	}
-	return "connected", conn.Close()
-}
