@@ -276,11 +276,8 @@ func checksItemOf(c *sluicev1.CheckTotals) *checksItem {
 	return out
 }
 
-// text is empty where nothing is checked.
+// text is for a description.
 func (i *checksItem) text() string {
-	if i == nil {
-		return ""
-	}
 	var total uint64
 	for _, n := range i.Results {
 		total += n

@@ -104,11 +104,14 @@ func (c *cli) statusFacts(s statusItem) []fact {
 	if w := s.Confirmation; w != nil {
 		revision += fmt.Sprintf(" (to be confirmed until %s, %d comes back otherwise)", stamp(w.Deadline), w.BackTo)
 	}
-	return []fact{
+	facts := []fact{
 		{"Version", s.Version}, {"Up", up}, {"Revision", revision}, {"Publication", decimal(s.Publication)},
 		{"Seed", s.SeedFingerprint}, {"Unmatched", s.Unmatched}, {"Map memory", bytesText(s.MapMemoryBytes)},
-		{"Health checks", s.Checks.text()},
 	}
+	if s.Checks != nil {
+		facts = append(facts, fact{"Checks", s.Checks.text()})
+	}
+	return facts
 }
 
 var interfaceColumns = []column[interfaceItem]{
