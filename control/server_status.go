@@ -95,6 +95,7 @@ func (s *Server) GetStatus(context.Context, *sluicev1.GetStatusRequest) (*sluice
 		MapMemoryBytes:  info.MapMemory,
 		Unmatched:       info.Unmatched,
 		Confirmation:    confirmationToProto(s.engine.Confirmation()),
+		Checks:          s.engine.checkTotals(),
 	}
 	for _, i := range info.Interfaces {
 		resp.Interfaces = append(resp.Interfaces, &sluicev1.Interface{Name: i.Name, Mode: i.Mode, Ifindex: uint32(i.Index),

@@ -485,7 +485,7 @@ func (x CheckResult_Grade) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CheckResult_Grade.Descriptor instead.
 func (CheckResult_Grade) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44, 0}
 }
 
 // State of the next hop.
@@ -553,7 +553,7 @@ func (x NextHop_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NextHop_State.Descriptor instead.
 func (NextHop_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45, 0}
 }
 
 // State of the entry.
@@ -609,7 +609,7 @@ func (x Flow_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Flow_State.Descriptor instead.
 func (Flow_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52, 0}
 }
 
 // Config is the declarative document.
@@ -3458,6 +3458,87 @@ func (x *BackendHealth) GetIgnored() bool {
 	return false
 }
 
+// CheckTotals is what the health checks of this node do.
+type CheckTotals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Backends that are checked; one that is in two pools counts twice.
+	Backends uint32 `protobuf:"varint,1,opt,name=backends,proto3" json:"backends,omitempty"`
+	// Checks that run now, and how many may.
+	Outstanding    uint32 `protobuf:"varint,2,opt,name=outstanding,proto3" json:"outstanding,omitempty"`
+	MaxOutstanding uint32 `protobuf:"varint,3,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
+	// Checks that began more than half an interval after they were due.
+	Late uint64 `protobuf:"varint,4,opt,name=late,proto3" json:"late,omitempty"`
+	// Checks that ended, for each grade, since lbd started.
+	Results       []*CheckTotals_Result `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckTotals) Reset() {
+	*x = CheckTotals{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckTotals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckTotals) ProtoMessage() {}
+
+func (x *CheckTotals) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckTotals.ProtoReflect.Descriptor instead.
+func (*CheckTotals) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CheckTotals) GetBackends() uint32 {
+	if x != nil {
+		return x.Backends
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetOutstanding() uint32 {
+	if x != nil {
+		return x.Outstanding
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetMaxOutstanding() uint32 {
+	if x != nil {
+		return x.MaxOutstanding
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetLate() uint64 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetResults() []*CheckTotals_Result {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
 // CheckResult is the outcome of one check.
 type CheckResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3473,7 +3554,7 @@ type CheckResult struct {
 
 func (x *CheckResult) Reset() {
 	*x = CheckResult{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3566,7 @@ func (x *CheckResult) String() string {
 func (*CheckResult) ProtoMessage() {}
 
 func (x *CheckResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3579,7 @@ func (x *CheckResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
 func (*CheckResult) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CheckResult) GetTime() *timestamppb.Timestamp {
@@ -3551,7 +3632,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3644,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3657,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NextHop) GetState() NextHop_State {
@@ -3641,7 +3722,7 @@ type SetWeightRequest struct {
 
 func (x *SetWeightRequest) Reset() {
 	*x = SetWeightRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +3734,7 @@ func (x *SetWeightRequest) String() string {
 func (*SetWeightRequest) ProtoMessage() {}
 
 func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +3747,7 @@ func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightRequest.ProtoReflect.Descriptor instead.
 func (*SetWeightRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetWeightRequest) GetPool() string {
@@ -3706,7 +3787,7 @@ type SetWeightResponse struct {
 
 func (x *SetWeightResponse) Reset() {
 	*x = SetWeightResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +3799,7 @@ func (x *SetWeightResponse) String() string {
 func (*SetWeightResponse) ProtoMessage() {}
 
 func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +3812,7 @@ func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightResponse.ProtoReflect.Descriptor instead.
 func (*SetWeightResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetWeightResponse) GetOutcome() *Outcome {
@@ -3753,7 +3834,7 @@ type SetAdminRequest struct {
 
 func (x *SetAdminRequest) Reset() {
 	*x = SetAdminRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +3846,7 @@ func (x *SetAdminRequest) String() string {
 func (*SetAdminRequest) ProtoMessage() {}
 
 func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +3859,7 @@ func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminRequest.ProtoReflect.Descriptor instead.
 func (*SetAdminRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetAdminRequest) GetPool() string {
@@ -3818,7 +3899,7 @@ type SetAdminResponse struct {
 
 func (x *SetAdminResponse) Reset() {
 	*x = SetAdminResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3830,7 +3911,7 @@ func (x *SetAdminResponse) String() string {
 func (*SetAdminResponse) ProtoMessage() {}
 
 func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3843,7 +3924,7 @@ func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminResponse.ProtoReflect.Descriptor instead.
 func (*SetAdminResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetAdminResponse) GetOutcome() *Outcome {
@@ -3865,7 +3946,7 @@ type ListFlowsRequest struct {
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3877,7 +3958,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3890,7 +3971,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListFlowsRequest) GetPool() string {
@@ -3918,7 +3999,7 @@ type ListFlowsResponse struct {
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3930,7 +4011,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3943,7 +4024,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -3981,7 +4062,7 @@ type Flow struct {
 
 func (x *Flow) Reset() {
 	*x = Flow{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3993,7 +4074,7 @@ func (x *Flow) String() string {
 func (*Flow) ProtoMessage() {}
 
 func (x *Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4006,7 +4087,7 @@ func (x *Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Flow.ProtoReflect.Descriptor instead.
 func (*Flow) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Flow) GetProtocol() Protocol {
@@ -4074,7 +4155,7 @@ type ListSlotsRequest struct {
 
 func (x *ListSlotsRequest) Reset() {
 	*x = ListSlotsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4086,7 +4167,7 @@ func (x *ListSlotsRequest) String() string {
 func (*ListSlotsRequest) ProtoMessage() {}
 
 func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4099,7 +4180,7 @@ func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListSlotsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSlotsRequest) GetPool() string {
@@ -4123,7 +4204,7 @@ type ListSlotsResponse struct {
 
 func (x *ListSlotsResponse) Reset() {
 	*x = ListSlotsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4135,7 +4216,7 @@ func (x *ListSlotsResponse) String() string {
 func (*ListSlotsResponse) ProtoMessage() {}
 
 func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4148,7 +4229,7 @@ func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListSlotsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListSlotsResponse) GetOwners() []int32 {
@@ -4197,7 +4278,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4290,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4303,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Counter) GetPackets() uint64 {
@@ -4268,7 +4349,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4280,7 +4361,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4293,7 +4374,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
 }
 
 type GetStatsResponse struct {
@@ -4310,7 +4391,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4322,7 +4403,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4335,7 +4416,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetStatsResponse) GetTime() *timestamppb.Timestamp {
@@ -4391,7 +4472,7 @@ type Tracking struct {
 
 func (x *Tracking) Reset() {
 	*x = Tracking{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4403,7 +4484,7 @@ func (x *Tracking) String() string {
 func (*Tracking) ProtoMessage() {}
 
 func (x *Tracking) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4416,7 +4497,7 @@ func (x *Tracking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracking.ProtoReflect.Descriptor instead.
 func (*Tracking) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Tracking) GetLookups() uint64 {
@@ -4469,7 +4550,7 @@ type VerdictStat struct {
 
 func (x *VerdictStat) Reset() {
 	*x = VerdictStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4481,7 +4562,7 @@ func (x *VerdictStat) String() string {
 func (*VerdictStat) ProtoMessage() {}
 
 func (x *VerdictStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4494,7 +4575,7 @@ func (x *VerdictStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerdictStat.ProtoReflect.Descriptor instead.
 func (*VerdictStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *VerdictStat) GetInterface() string {
@@ -4543,7 +4624,7 @@ type VipStat struct {
 
 func (x *VipStat) Reset() {
 	*x = VipStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4555,7 +4636,7 @@ func (x *VipStat) String() string {
 func (*VipStat) ProtoMessage() {}
 
 func (x *VipStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4568,7 +4649,7 @@ func (x *VipStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipStat.ProtoReflect.Descriptor instead.
 func (*VipStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *VipStat) GetName() string {
@@ -4597,7 +4678,7 @@ type BackendStat struct {
 
 func (x *BackendStat) Reset() {
 	*x = BackendStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4609,7 +4690,7 @@ func (x *BackendStat) String() string {
 func (*BackendStat) ProtoMessage() {}
 
 func (x *BackendStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4622,7 +4703,7 @@ func (x *BackendStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStat.ProtoReflect.Descriptor instead.
 func (*BackendStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BackendStat) GetPool() string {
@@ -4654,7 +4735,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4666,7 +4747,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4679,7 +4760,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{61}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{62}
 }
 
 type GetStatusResponse struct {
@@ -4703,14 +4784,16 @@ type GetStatusResponse struct {
 	Unmatched string         `protobuf:"bytes,10,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
 	Tables    []*TableDigest `protobuf:"bytes,11,rep,name=tables,proto3" json:"tables,omitempty"`
 	// Absent where no revision waits to be confirmed.
-	Confirmation  *Confirmation `protobuf:"bytes,20,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
+	Confirmation *Confirmation `protobuf:"bytes,20,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
+	// Absent where no backend is checked.
+	Checks        *CheckTotals `protobuf:"bytes,30,opt,name=checks,proto3" json:"checks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4722,7 +4805,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4735,7 +4818,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{62}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -4822,6 +4905,13 @@ func (x *GetStatusResponse) GetConfirmation() *Confirmation {
 	return nil
 }
 
+func (x *GetStatusResponse) GetChecks() *CheckTotals {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
 // Interface is one managed interface.
 type Interface struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4841,7 +4931,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4853,7 +4943,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4866,7 +4956,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{63}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Interface) GetName() string {
@@ -4931,7 +5021,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4943,7 +5033,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4956,7 +5046,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{64}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Limit) GetName() string {
@@ -4991,7 +5081,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5003,7 +5093,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5016,7 +5106,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{65}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TableDigest) GetPool() string {
@@ -5055,7 +5145,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5067,7 +5157,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5080,7 +5170,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{66}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Revision) GetRevision() uint64 {
@@ -5158,7 +5248,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5170,7 +5260,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5183,7 +5273,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{67}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListRevisionsRequest) GetLimit() uint32 {
@@ -5209,7 +5299,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5221,7 +5311,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5234,7 +5324,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{68}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*Revision {
@@ -5256,7 +5346,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5268,7 +5358,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5281,7 +5371,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{69}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DiffRequest) GetFrom() uint64 {
@@ -5310,7 +5400,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5322,7 +5412,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5335,7 +5425,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{70}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DiffResponse) GetFrom() uint64 {
@@ -5370,7 +5460,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5382,7 +5472,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5395,7 +5485,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{71}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RollbackRequest) GetRevision() uint64 {
@@ -5421,7 +5511,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5433,7 +5523,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5446,7 +5536,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{72}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RollbackResponse) GetOutcome() *Outcome {
@@ -5466,7 +5556,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5478,7 +5568,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5491,7 +5581,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{73}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ConfirmRequest) GetRevision() uint64 {
@@ -5510,7 +5600,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5522,7 +5612,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5535,7 +5625,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{74}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ConfirmResponse) GetRevision() uint64 {
@@ -5553,7 +5643,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5565,7 +5655,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5578,7 +5668,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{75}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{76}
 }
 
 type CheckResponse struct {
@@ -5593,7 +5683,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5605,7 +5695,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5618,7 +5708,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{76}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *CheckResponse) GetRevision() uint64 {
@@ -5654,7 +5744,7 @@ type WatchVipsRequest struct {
 
 func (x *WatchVipsRequest) Reset() {
 	*x = WatchVipsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5666,7 +5756,7 @@ func (x *WatchVipsRequest) String() string {
 func (*WatchVipsRequest) ProtoMessage() {}
 
 func (x *WatchVipsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5679,7 +5769,7 @@ func (x *WatchVipsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchVipsRequest.ProtoReflect.Descriptor instead.
 func (*WatchVipsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{77}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *WatchVipsRequest) GetName() string {
@@ -5709,7 +5799,7 @@ type WatchVipsResponse struct {
 
 func (x *WatchVipsResponse) Reset() {
 	*x = WatchVipsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5721,7 +5811,7 @@ func (x *WatchVipsResponse) String() string {
 func (*WatchVipsResponse) ProtoMessage() {}
 
 func (x *WatchVipsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5734,7 +5824,7 @@ func (x *WatchVipsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchVipsResponse.ProtoReflect.Descriptor instead.
 func (*WatchVipsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{78}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *WatchVipsResponse) GetVips() []*VipStatus {
@@ -5768,7 +5858,7 @@ type WatchPoolsRequest struct {
 
 func (x *WatchPoolsRequest) Reset() {
 	*x = WatchPoolsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5780,7 +5870,7 @@ func (x *WatchPoolsRequest) String() string {
 func (*WatchPoolsRequest) ProtoMessage() {}
 
 func (x *WatchPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5793,7 +5883,7 @@ func (x *WatchPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPoolsRequest.ProtoReflect.Descriptor instead.
 func (*WatchPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{79}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *WatchPoolsRequest) GetName() string {
@@ -5816,7 +5906,7 @@ type WatchPoolsResponse struct {
 
 func (x *WatchPoolsResponse) Reset() {
 	*x = WatchPoolsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5828,7 +5918,7 @@ func (x *WatchPoolsResponse) String() string {
 func (*WatchPoolsResponse) ProtoMessage() {}
 
 func (x *WatchPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5841,7 +5931,7 @@ func (x *WatchPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPoolsResponse.ProtoReflect.Descriptor instead.
 func (*WatchPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{80}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *WatchPoolsResponse) GetPools() []*PoolStatus {
@@ -5879,7 +5969,7 @@ type WatchBackendsRequest struct {
 
 func (x *WatchBackendsRequest) Reset() {
 	*x = WatchBackendsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5891,7 +5981,7 @@ func (x *WatchBackendsRequest) String() string {
 func (*WatchBackendsRequest) ProtoMessage() {}
 
 func (x *WatchBackendsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5904,7 +5994,7 @@ func (x *WatchBackendsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBackendsRequest.ProtoReflect.Descriptor instead.
 func (*WatchBackendsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{81}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *WatchBackendsRequest) GetPool() string {
@@ -5941,7 +6031,7 @@ type WatchBackendsResponse struct {
 
 func (x *WatchBackendsResponse) Reset() {
 	*x = WatchBackendsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5953,7 +6043,7 @@ func (x *WatchBackendsResponse) String() string {
 func (*WatchBackendsResponse) ProtoMessage() {}
 
 func (x *WatchBackendsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5966,7 +6056,7 @@ func (x *WatchBackendsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBackendsResponse.ProtoReflect.Descriptor instead.
 func (*WatchBackendsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{82}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *WatchBackendsResponse) GetBackends() []*BackendStatus {
@@ -6000,7 +6090,7 @@ type WatchFlowsRequest struct {
 
 func (x *WatchFlowsRequest) Reset() {
 	*x = WatchFlowsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6012,7 +6102,7 @@ func (x *WatchFlowsRequest) String() string {
 func (*WatchFlowsRequest) ProtoMessage() {}
 
 func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6025,7 +6115,7 @@ func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsRequest.ProtoReflect.Descriptor instead.
 func (*WatchFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{83}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *WatchFlowsRequest) GetPool() string {
@@ -6047,7 +6137,7 @@ type WatchFlowsResponse struct {
 
 func (x *WatchFlowsResponse) Reset() {
 	*x = WatchFlowsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6059,7 +6149,7 @@ func (x *WatchFlowsResponse) String() string {
 func (*WatchFlowsResponse) ProtoMessage() {}
 
 func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6072,7 +6162,7 @@ func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
 func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{84}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *WatchFlowsResponse) GetFlows() []*Flow {
@@ -6098,7 +6188,7 @@ type WatchSlotsRequest struct {
 
 func (x *WatchSlotsRequest) Reset() {
 	*x = WatchSlotsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6110,7 +6200,7 @@ func (x *WatchSlotsRequest) String() string {
 func (*WatchSlotsRequest) ProtoMessage() {}
 
 func (x *WatchSlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6123,7 +6213,7 @@ func (x *WatchSlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSlotsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSlotsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{85}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *WatchSlotsRequest) GetPool() string {
@@ -6143,7 +6233,7 @@ type WatchSlotsResponse struct {
 
 func (x *WatchSlotsResponse) Reset() {
 	*x = WatchSlotsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6155,7 +6245,7 @@ func (x *WatchSlotsResponse) String() string {
 func (*WatchSlotsResponse) ProtoMessage() {}
 
 func (x *WatchSlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6168,7 +6258,7 @@ func (x *WatchSlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSlotsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSlotsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{86}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *WatchSlotsResponse) GetSlots() *ListSlotsResponse {
@@ -6176,6 +6266,59 @@ func (x *WatchSlotsResponse) GetSlots() *ListSlotsResponse {
 		return x.Slots
 	}
 	return nil
+}
+
+// Result counts the checks of one grade.
+type CheckTotals_Result struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grade         CheckResult_Grade      `protobuf:"varint,1,opt,name=grade,proto3,enum=sluice.v1.CheckResult_Grade" json:"grade,omitempty"`
+	Checks        uint64                 `protobuf:"varint,2,opt,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckTotals_Result) Reset() {
+	*x = CheckTotals_Result{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckTotals_Result) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckTotals_Result) ProtoMessage() {}
+
+func (x *CheckTotals_Result) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckTotals_Result.ProtoReflect.Descriptor instead.
+func (*CheckTotals_Result) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43, 0}
+}
+
+func (x *CheckTotals_Result) GetGrade() CheckResult_Grade {
+	if x != nil {
+		return x.Grade
+	}
+	return CheckResult_GRADE_UNSPECIFIED
+}
+
+func (x *CheckTotals_Result) GetChecks() uint64 {
+	if x != nil {
+		return x.Checks
+	}
+	return 0
 }
 
 var File_sluice_v1_sluice_proto protoreflect.FileDescriptor
@@ -6430,7 +6573,16 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
 	"STATE_DOWN\x10\x03\x12\x0e\n" +
 	"\n" +
-	"STATE_GONE\x10\x04\"\xb0\x02\n" +
+	"STATE_GONE\x10\x04\"\x97\x02\n" +
+	"\vCheckTotals\x12\x1a\n" +
+	"\bbackends\x18\x01 \x01(\rR\bbackends\x12 \n" +
+	"\voutstanding\x18\x02 \x01(\rR\voutstanding\x12'\n" +
+	"\x0fmax_outstanding\x18\x03 \x01(\rR\x0emaxOutstanding\x12\x12\n" +
+	"\x04late\x18\x04 \x01(\x04R\x04late\x127\n" +
+	"\aresults\x18\x05 \x03(\v2\x1d.sluice.v1.CheckTotals.ResultR\aresults\x1aT\n" +
+	"\x06Result\x122\n" +
+	"\x05grade\x18\x01 \x01(\x0e2\x1c.sluice.v1.CheckResult.GradeR\x05grade\x12\x16\n" +
+	"\x06checks\x18\x02 \x01(\x04R\x06checks\"\xb0\x02\n" +
 	"\vCheckResult\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x123\n" +
 	"\alatency\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\alatency\x122\n" +
@@ -6536,7 +6688,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12,\n" +
 	"\acounter\x18\x03 \x01(\v2\x12.sluice.v1.CounterR\acounter\"\x12\n" +
-	"\x10GetStatusRequest\"\xfd\x03\n" +
+	"\x10GetStatusRequest\"\xad\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12 \n" +
@@ -6552,7 +6704,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\tunmatched\x18\n" +
 	" \x01(\tR\tunmatched\x12.\n" +
 	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\x12;\n" +
-	"\fconfirmation\x18\x14 \x01(\v2\x17.sluice.v1.ConfirmationR\fconfirmation\"\xb5\x01\n" +
+	"\fconfirmation\x18\x14 \x01(\v2\x17.sluice.v1.ConfirmationR\fconfirmation\x12.\n" +
+	"\x06checks\x18\x1e \x01(\v2\x16.sluice.v1.CheckTotalsR\x06checks\"\xb5\x01\n" +
 	"\tInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x18\n" +
@@ -6709,7 +6862,7 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
@@ -6764,52 +6917,54 @@ var file_sluice_v1_sluice_proto_goTypes = []any{
 	(*BackendStatus)(nil),         // 50: sluice.v1.BackendStatus
 	(*PoolHealth)(nil),            // 51: sluice.v1.PoolHealth
 	(*BackendHealth)(nil),         // 52: sluice.v1.BackendHealth
-	(*CheckResult)(nil),           // 53: sluice.v1.CheckResult
-	(*NextHop)(nil),               // 54: sluice.v1.NextHop
-	(*SetWeightRequest)(nil),      // 55: sluice.v1.SetWeightRequest
-	(*SetWeightResponse)(nil),     // 56: sluice.v1.SetWeightResponse
-	(*SetAdminRequest)(nil),       // 57: sluice.v1.SetAdminRequest
-	(*SetAdminResponse)(nil),      // 58: sluice.v1.SetAdminResponse
-	(*ListFlowsRequest)(nil),      // 59: sluice.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),     // 60: sluice.v1.ListFlowsResponse
-	(*Flow)(nil),                  // 61: sluice.v1.Flow
-	(*ListSlotsRequest)(nil),      // 62: sluice.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),     // 63: sluice.v1.ListSlotsResponse
-	(*Counter)(nil),               // 64: sluice.v1.Counter
-	(*GetStatsRequest)(nil),       // 65: sluice.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 66: sluice.v1.GetStatsResponse
-	(*Tracking)(nil),              // 67: sluice.v1.Tracking
-	(*VerdictStat)(nil),           // 68: sluice.v1.VerdictStat
-	(*VipStat)(nil),               // 69: sluice.v1.VipStat
-	(*BackendStat)(nil),           // 70: sluice.v1.BackendStat
-	(*GetStatusRequest)(nil),      // 71: sluice.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 72: sluice.v1.GetStatusResponse
-	(*Interface)(nil),             // 73: sluice.v1.Interface
-	(*Limit)(nil),                 // 74: sluice.v1.Limit
-	(*TableDigest)(nil),           // 75: sluice.v1.TableDigest
-	(*Revision)(nil),              // 76: sluice.v1.Revision
-	(*ListRevisionsRequest)(nil),  // 77: sluice.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil), // 78: sluice.v1.ListRevisionsResponse
-	(*DiffRequest)(nil),           // 79: sluice.v1.DiffRequest
-	(*DiffResponse)(nil),          // 80: sluice.v1.DiffResponse
-	(*RollbackRequest)(nil),       // 81: sluice.v1.RollbackRequest
-	(*RollbackResponse)(nil),      // 82: sluice.v1.RollbackResponse
-	(*ConfirmRequest)(nil),        // 83: sluice.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),       // 84: sluice.v1.ConfirmResponse
-	(*CheckRequest)(nil),          // 85: sluice.v1.CheckRequest
-	(*CheckResponse)(nil),         // 86: sluice.v1.CheckResponse
-	(*WatchVipsRequest)(nil),      // 87: sluice.v1.WatchVipsRequest
-	(*WatchVipsResponse)(nil),     // 88: sluice.v1.WatchVipsResponse
-	(*WatchPoolsRequest)(nil),     // 89: sluice.v1.WatchPoolsRequest
-	(*WatchPoolsResponse)(nil),    // 90: sluice.v1.WatchPoolsResponse
-	(*WatchBackendsRequest)(nil),  // 91: sluice.v1.WatchBackendsRequest
-	(*WatchBackendsResponse)(nil), // 92: sluice.v1.WatchBackendsResponse
-	(*WatchFlowsRequest)(nil),     // 93: sluice.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),    // 94: sluice.v1.WatchFlowsResponse
-	(*WatchSlotsRequest)(nil),     // 95: sluice.v1.WatchSlotsRequest
-	(*WatchSlotsResponse)(nil),    // 96: sluice.v1.WatchSlotsResponse
-	(*durationpb.Duration)(nil),   // 97: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 98: google.protobuf.Timestamp
+	(*CheckTotals)(nil),           // 53: sluice.v1.CheckTotals
+	(*CheckResult)(nil),           // 54: sluice.v1.CheckResult
+	(*NextHop)(nil),               // 55: sluice.v1.NextHop
+	(*SetWeightRequest)(nil),      // 56: sluice.v1.SetWeightRequest
+	(*SetWeightResponse)(nil),     // 57: sluice.v1.SetWeightResponse
+	(*SetAdminRequest)(nil),       // 58: sluice.v1.SetAdminRequest
+	(*SetAdminResponse)(nil),      // 59: sluice.v1.SetAdminResponse
+	(*ListFlowsRequest)(nil),      // 60: sluice.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),     // 61: sluice.v1.ListFlowsResponse
+	(*Flow)(nil),                  // 62: sluice.v1.Flow
+	(*ListSlotsRequest)(nil),      // 63: sluice.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),     // 64: sluice.v1.ListSlotsResponse
+	(*Counter)(nil),               // 65: sluice.v1.Counter
+	(*GetStatsRequest)(nil),       // 66: sluice.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 67: sluice.v1.GetStatsResponse
+	(*Tracking)(nil),              // 68: sluice.v1.Tracking
+	(*VerdictStat)(nil),           // 69: sluice.v1.VerdictStat
+	(*VipStat)(nil),               // 70: sluice.v1.VipStat
+	(*BackendStat)(nil),           // 71: sluice.v1.BackendStat
+	(*GetStatusRequest)(nil),      // 72: sluice.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 73: sluice.v1.GetStatusResponse
+	(*Interface)(nil),             // 74: sluice.v1.Interface
+	(*Limit)(nil),                 // 75: sluice.v1.Limit
+	(*TableDigest)(nil),           // 76: sluice.v1.TableDigest
+	(*Revision)(nil),              // 77: sluice.v1.Revision
+	(*ListRevisionsRequest)(nil),  // 78: sluice.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil), // 79: sluice.v1.ListRevisionsResponse
+	(*DiffRequest)(nil),           // 80: sluice.v1.DiffRequest
+	(*DiffResponse)(nil),          // 81: sluice.v1.DiffResponse
+	(*RollbackRequest)(nil),       // 82: sluice.v1.RollbackRequest
+	(*RollbackResponse)(nil),      // 83: sluice.v1.RollbackResponse
+	(*ConfirmRequest)(nil),        // 84: sluice.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),       // 85: sluice.v1.ConfirmResponse
+	(*CheckRequest)(nil),          // 86: sluice.v1.CheckRequest
+	(*CheckResponse)(nil),         // 87: sluice.v1.CheckResponse
+	(*WatchVipsRequest)(nil),      // 88: sluice.v1.WatchVipsRequest
+	(*WatchVipsResponse)(nil),     // 89: sluice.v1.WatchVipsResponse
+	(*WatchPoolsRequest)(nil),     // 90: sluice.v1.WatchPoolsRequest
+	(*WatchPoolsResponse)(nil),    // 91: sluice.v1.WatchPoolsResponse
+	(*WatchBackendsRequest)(nil),  // 92: sluice.v1.WatchBackendsRequest
+	(*WatchBackendsResponse)(nil), // 93: sluice.v1.WatchBackendsResponse
+	(*WatchFlowsRequest)(nil),     // 94: sluice.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),    // 95: sluice.v1.WatchFlowsResponse
+	(*WatchSlotsRequest)(nil),     // 96: sluice.v1.WatchSlotsRequest
+	(*WatchSlotsResponse)(nil),    // 97: sluice.v1.WatchSlotsResponse
+	(*CheckTotals_Result)(nil),    // 98: sluice.v1.CheckTotals.Result
+	(*durationpb.Duration)(nil),   // 99: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 100: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	12,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
@@ -6817,19 +6972,19 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	0,   // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,   // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
 	14,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	97,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	97,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	99,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	99,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 7: sluice.v1.Pool.health:type_name -> sluice.v1.HealthCheck
 	4,   // 8: sluice.v1.HealthCheck.type:type_name -> sluice.v1.HealthCheck.Type
-	97,  // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	97,  // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	99,  // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	99,  // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
 	2,   // 11: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	97,  // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	99,  // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
 	19,  // 13: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
 	17,  // 14: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
 	18,  // 15: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	97,  // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	98,  // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	99,  // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	100, // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
 	5,   // 18: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
 	10,  // 19: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
 	15,  // 20: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
@@ -6845,14 +7000,14 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	16,  // 30: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
 	32,  // 31: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
 	11,  // 32: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	64,  // 33: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	65,  // 33: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
 	12,  // 34: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
 	15,  // 35: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
 	16,  // 36: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
 	1,   // 37: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
 	15,  // 38: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	97,  // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	97,  // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	99,  // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	99,  // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 41: sluice.v1.SetPoolRequest.health:type_name -> sluice.v1.HealthCheck
 	16,  // 42: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
 	15,  // 43: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
@@ -6870,117 +7025,120 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	16,  // 55: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
 	50,  // 56: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
 	14,  // 57: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	54,  // 58: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	64,  // 59: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	55,  // 58: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	65,  // 59: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
 	3,   // 60: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
 	52,  // 61: sluice.v1.BackendStatus.health:type_name -> sluice.v1.BackendHealth
 	6,   // 62: sluice.v1.BackendHealth.state:type_name -> sluice.v1.BackendHealth.State
-	98,  // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
-	53,  // 64: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
-	53,  // 65: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
-	98,  // 66: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
-	97,  // 67: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
-	7,   // 68: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
-	8,   // 69: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	98,  // 70: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	15,  // 71: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 72: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	2,   // 73: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
-	15,  // 74: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 75: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
-	61,  // 76: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
-	0,   // 77: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
-	9,   // 78: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	98,  // 79: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	68,  // 80: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	69,  // 81: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	70,  // 82: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	67,  // 83: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
-	64,  // 84: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	64,  // 85: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	98,  // 86: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	73,  // 87: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	74,  // 88: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	75,  // 89: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	18,  // 90: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
-	98,  // 91: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	18,  // 92: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	98,  // 93: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
-	76,  // 94: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
-	19,  // 95: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
-	15,  // 96: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 97: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
-	32,  // 98: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	41,  // 99: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	50,  // 100: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	61,  // 101: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
-	61,  // 102: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
-	63,  // 103: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
-	20,  // 104: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	22,  // 105: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	24,  // 106: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	26,  // 107: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	28,  // 108: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	30,  // 109: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	33,  // 110: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	35,  // 111: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	37,  // 112: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	39,  // 113: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	42,  // 114: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	44,  // 115: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	46,  // 116: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	48,  // 117: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	55,  // 118: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	57,  // 119: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	59,  // 120: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	62,  // 121: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	65,  // 122: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	71,  // 123: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	77,  // 124: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	79,  // 125: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	81,  // 126: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	83,  // 127: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	85,  // 128: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	87,  // 129: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
-	89,  // 130: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
-	91,  // 131: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
-	93,  // 132: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
-	95,  // 133: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
-	21,  // 134: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	23,  // 135: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	25,  // 136: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	27,  // 137: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	29,  // 138: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	31,  // 139: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	34,  // 140: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	36,  // 141: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	38,  // 142: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	40,  // 143: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	43,  // 144: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	45,  // 145: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	47,  // 146: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	49,  // 147: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	56,  // 148: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	58,  // 149: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	60,  // 150: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	63,  // 151: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	66,  // 152: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	72,  // 153: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	78,  // 154: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	80,  // 155: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	82,  // 156: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	84,  // 157: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	86,  // 158: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	88,  // 159: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
-	90,  // 160: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
-	92,  // 161: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
-	94,  // 162: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
-	96,  // 163: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
-	134, // [134:164] is the sub-list for method output_type
-	104, // [104:134] is the sub-list for method input_type
-	104, // [104:104] is the sub-list for extension type_name
-	104, // [104:104] is the sub-list for extension extendee
-	0,   // [0:104] is the sub-list for field type_name
+	100, // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
+	54,  // 64: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
+	54,  // 65: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
+	98,  // 66: sluice.v1.CheckTotals.results:type_name -> sluice.v1.CheckTotals.Result
+	100, // 67: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
+	99,  // 68: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
+	7,   // 69: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
+	8,   // 70: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	100, // 71: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	15,  // 72: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 73: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	2,   // 74: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
+	15,  // 75: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 76: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
+	62,  // 77: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
+	0,   // 78: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
+	9,   // 79: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
+	100, // 80: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	69,  // 81: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	70,  // 82: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	71,  // 83: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	68,  // 84: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
+	65,  // 85: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	65,  // 86: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	100, // 87: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	74,  // 88: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	75,  // 89: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	76,  // 90: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	18,  // 91: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
+	53,  // 92: sluice.v1.GetStatusResponse.checks:type_name -> sluice.v1.CheckTotals
+	100, // 93: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	18,  // 94: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
+	100, // 95: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	77,  // 96: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
+	19,  // 97: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
+	15,  // 98: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 99: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
+	32,  // 100: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	41,  // 101: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	50,  // 102: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	62,  // 103: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
+	62,  // 104: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
+	64,  // 105: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
+	7,   // 106: sluice.v1.CheckTotals.Result.grade:type_name -> sluice.v1.CheckResult.Grade
+	20,  // 107: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	22,  // 108: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	24,  // 109: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	26,  // 110: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	28,  // 111: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	30,  // 112: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	33,  // 113: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	35,  // 114: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	37,  // 115: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	39,  // 116: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	42,  // 117: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	44,  // 118: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	46,  // 119: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	48,  // 120: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	56,  // 121: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	58,  // 122: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	60,  // 123: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	63,  // 124: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	66,  // 125: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	72,  // 126: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	78,  // 127: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	80,  // 128: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	82,  // 129: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	84,  // 130: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	86,  // 131: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	88,  // 132: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
+	90,  // 133: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
+	92,  // 134: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
+	94,  // 135: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
+	96,  // 136: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
+	21,  // 137: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	23,  // 138: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	25,  // 139: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	27,  // 140: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	29,  // 141: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	31,  // 142: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	34,  // 143: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	36,  // 144: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	38,  // 145: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	40,  // 146: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	43,  // 147: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	45,  // 148: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	47,  // 149: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	49,  // 150: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	57,  // 151: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	59,  // 152: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	61,  // 153: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	64,  // 154: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	67,  // 155: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	73,  // 156: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	79,  // 157: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	81,  // 158: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	83,  // 159: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	85,  // 160: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	87,  // 161: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	89,  // 162: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
+	91,  // 163: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
+	93,  // 164: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
+	95,  // 165: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
+	97,  // 166: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
+	137, // [137:167] is the sub-list for method output_type
+	107, // [107:137] is the sub-list for method input_type
+	107, // [107:107] is the sub-list for extension type_name
+	107, // [107:107] is the sub-list for extension extendee
+	0,   // [0:107] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -6995,15 +7153,15 @@ func file_sluice_v1_sluice_proto_init() {
 	file_sluice_v1_sluice_proto_msgTypes[16].OneofWrappers = []any{}
 	file_sluice_v1_sluice_proto_msgTypes[25].OneofWrappers = []any{}
 	file_sluice_v1_sluice_proto_msgTypes[34].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[69].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[71].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[70].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[72].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   87,
+			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
