@@ -84,7 +84,8 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.`,
 		}
 	}
 	add(groupRead, c.getCommand(), c.describeCommand(), c.exportCommand(), c.statusCommand(), c.statsCommand())
-	add(groupChange, c.applyCommand(), c.createCommand(), c.setCommand(), c.deleteCommand(), c.weightCommand())
+	add(groupChange, c.applyCommand(), c.createCommand(), c.setCommand(), c.deleteCommand(), c.weightCommand(),
+		c.drainCommand(), c.undrainCommand())
 	add(groupLocal, c.validateCommand(), c.versionCommand())
 	return root
 }

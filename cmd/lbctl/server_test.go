@@ -29,6 +29,7 @@ type server struct {
 	config   lb.Config
 	revision uint64
 	clock    time.Time
+	motion   motion
 }
 
 func newServer() *server { return &server{mode: "ok", clock: noon} }
@@ -46,6 +47,12 @@ func (s *server) pass(d time.Duration) {
 	s.clock = s.clock.Add(d)
 }
 
+func (s *server) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock
+}
+
 // enter is how each call starts; the caller unlocks.
 func (s *server) enter(ctx context.Context) error {
 	s.mu.Lock()
@@ -55,7 +62,7 @@ func (s *server) enter(ctx context.Context) error {
 		<-ctx.Done()
 		s.mu.Lock()
 		return ctx.Err()
-	case "down":
+	case "down", "down for good":
 		return status.Error(codes.Unavailable, "publish revision 1: no space in the map (raise limits.slots)")
 	}
 	return nil
@@ -95,6 +102,7 @@ func (s *server) write(ctx context.Context, o *sluicev1.WriteOptions, change fun
 	next = next.Normalize()
 	changes := lb.Diff(s.config, next, tables(s.config), tables(next))
 	if !o.GetDryRun() && len(changes) > 0 {
+		s.motion.note(s.config, next, s.clock)
 		s.config, s.revision = next, s.revision+1
 	}
 	out := &sluicev1.Outcome{Revision: s.revision, Warnings: next.Warnings()}
@@ -110,6 +118,7 @@ func (s *server) write(ctx context.Context, o *sluicev1.WriteOptions, change fun
 func tables(c lb.Config) map[string]*lb.Table {
 	out := map[string]*lb.Table{}
 	for _, p := range c.Pools {
+		p = p.Effective(nil)
 		var total, upTo uint64
 		for _, b := range p.Backends {
 			total += uint64(b.EffectiveWeight())
@@ -263,6 +272,12 @@ func (s *server) SetPool(ctx context.Context, r *sluicev1.SetPoolRequest) (*slui
 		if r.Slots != nil {
 			p.Slots = r.GetSlots()
 		}
+		if r.DrainMax != nil {
+			p.DrainMax = r.GetDrainMax().AsDuration()
+		}
+		if r.DrainIdle != nil {
+			p.DrainIdle = r.GetDrainIdle().AsDuration()
+		}
 		return nil
 	})
 	return &sluicev1.SetPoolResponse{Outcome: outcome}, err
@@ -306,6 +321,7 @@ func (s *server) ListPools(ctx context.Context, r *sluicev1.ListPoolsRequest) (*
 				Pool: translate.PoolToProto(p), Slots: p.SlotCount(), Base: base,
 				EmptySlots: owned(tables(s.config)[p.Name], lb.NoOwner), Digest: digest(p),
 			}
+			item.TransitionSlots, item.PinnedSlots = s.motion.slots(p.Name, s.clock)
 			for _, v := range s.config.VIPs {
 				if v.Pool == p.Name {
 					item.Vips = append(item.Vips, v.Name)
@@ -400,17 +416,23 @@ func (s *server) ListBackends(ctx context.Context, r *sluicev1.ListBackendsReque
 	}
 	out := &sluicev1.ListBackendsResponse{Revision: s.revision}
 	index := uint32(0)
+	asked := func(p lb.Pool, b lb.Backend) bool {
+		return (r.GetPool() == "" || r.GetPool() == p.Name) && (r.GetName() == "" || r.GetName() == b.Name)
+	}
 	for _, p := range s.config.Pools {
 		for i, b := range p.Backends {
 			index++
-			if r.GetPool() != "" && r.GetPool() != p.Name || r.GetName() != "" && r.GetName() != b.Name {
+			if !asked(p, b) {
 				continue
 			}
-			out.Backends = append(out.Backends, &sluicev1.BackendStatus{
-				Pool: p.Name, Backend: translate.BackendToProto(b), EffectiveWeight: b.EffectiveWeight(), Index: index,
+			item := &sluicev1.BackendStatus{
+				Pool: p.Name, Backend: translate.BackendToProto(b), EffectiveWeight: p.Effective(nil).Backends[i].EffectiveWeight(), Index: index,
 				Slots: owned(tables(s.config)[p.Name], i), PoolSlots: p.SlotCount(), NextHop: hop(b), Counter: s.counter(5),
-			})
+			}
+			s.motion.describe(item, b, s.clock)
+			out.Backends = append(out.Backends, item)
 		}
+		out.Backends = append(out.Backends, s.motion.leaving(p, asked, s.clock)...)
 	}
 	if r.GetName() != "" && len(out.Backends) == 0 {
 		return nil, missing("backend", strings.TrimPrefix(r.GetPool()+"/"+r.GetName(), "/"))
@@ -464,9 +486,11 @@ func (s *server) GetStats(ctx context.Context, _ *sluicev1.GetStatsRequest) (*sl
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
-	out := &sluicev1.GetStatsResponse{Time: timestamppb.New(s.clock)}
+	out := &sluicev1.GetStatsResponse{Time: timestamppb.New(s.clock), Tracking: s.motion.tracking()}
 	for _, v := range s.config.VIPs {
-		out.Vips = append(out.Vips, &sluicev1.VipStat{Name: v.Name, Counter: s.counter(10)})
+		counter := s.counter(10)
+		counter.Held = s.motion.tracking().GetHeld()
+		out.Vips = append(out.Vips, &sluicev1.VipStat{Name: v.Name, Counter: counter})
 	}
 	for _, p := range s.config.Pools {
 		for _, b := range p.Backends {
