@@ -46,14 +46,15 @@ func (e *Engine) age() error {
 		return err
 	}
 	e.sweeps = lastSweeps
-	e.logDrains(prev, st)
+	e.hops.Track(st.Addresses()) // a backend that has left is not looked after any more
 	return nil
 }
 
-// logDrains logs the drains that have ended.
+// logDrains logs the drains that have ended: those of backends that keep no slot any more.
 func (e *Engine) logDrains(prev, st *lb.State) {
+	kept, keeps := motionOf(prev, &lb.Activity{}).keeps, motionOf(st, &lb.Activity{}).keeps
 	for key, end := range st.Drained {
-		if prev.Drained[key] != end {
+		if kept[key] > 0 && keeps[key] == 0 {
 			e.log.Info("drain ended", "backend", key, "reason", end.String())
 		}
 	}

@@ -69,6 +69,7 @@ func NewEngine(o Options) *Engine {
 	e := &Engine{
 		dp: o.Dataplane, store: o.Store, hops: o.NextHops, seed: o.Seed, limits: o.Limits,
 		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
+		sweeps: lastSweeps, // an earlier daemon may have been killed before its last
 	}
 	if e.attach == nil {
 		e.attach = func() error { return nil }
@@ -87,9 +88,11 @@ func (e *Engine) publishLocked(st *lb.State) error {
 	if err := e.commitLocked(); err != nil {
 		return unavailable("publish: the store cannot take the change before this one", err)
 	}
+	prev := e.state.Load()
 	if err := e.showLocked(st); err != nil {
 		return err
 	}
+	e.logDrains(prev, st)
 	e.uncommitted = errNotYet
 	if err := e.commitLocked(); err != nil {
 		// Packets see the change and the store has it as pending, so it survives a restart: it is made.
