@@ -116,5 +116,5 @@ type Limits struct {
 	FlowsV4, FlowsV6 uint32
 }
 
-// DefaultLimits suit an edge node of moderate size: about 24 MiB of kernel memory and 1.5 MiB more per CPU.
+// DefaultLimits suit an edge node of moderate size: about 65 MiB of kernel memory and 1.5 MiB more per CPU.
 var DefaultLimits = Limits{VIPs: 4096, Backends: 16384, Slots: 1 << 22}
