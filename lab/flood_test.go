@@ -20,12 +20,12 @@ func floodSYN(n *Namespace, duration time.Duration, rate int) error {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(v4)
+		defer func() { _ = unix.Close(v4) }()
 		v6, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_RAW)
 		if err != nil {
 			return err
 		}
-		defer unix.Close(v6)
+		defer func() { _ = unix.Close(v6) }()
 		for sent, end := 0, time.Now().Add(duration); time.Now().Before(end); sent += batch {
 			for i := range batch {
 				if err := sendSYN(v4, v6, sent+i); err != nil {

@@ -122,13 +122,11 @@ func checkNamed(prev, next *State, in PlanInput) error {
 			}
 		}
 		place := prev.Layout.Backends[key]
-		pool, name := SplitKey(key)
+		pool, _ := SplitKey(key)
 		if _, stays := next.Config.Pool(pool); !stays {
 			continue
 		}
-		plain := BackendKey(pool, name)
-		kept := next.Layout.Backends[plain].Address == place.Address || next.Layout.Backends[LeavingKey(plain, place.Address)].Address == place.Address
-		if !kept {
+		if _, kept := next.Layout.Same(key, place.Address); !kept {
 			return fmt.Errorf("a flow names %q at %s, which has no descriptor any more", key, place.Address)
 		}
 	}

@@ -19,6 +19,24 @@ type tracked struct {
 	config lb.Config
 	state  *lb.State
 	now    time.Time
+	mtus   map[netip.Addr]uint32 // of routes that are not as usual
+}
+
+// hops are those of all backends, leaving ones included.
+func (x *tracked) hops() lb.Hops {
+	hops := xdptest.Hops(x.config, xdptest.Interface)
+	if x.state != nil {
+		for _, a := range x.state.Addresses() {
+			hops[a] = xdptest.Hop(a, xdptest.Interface)
+		}
+	}
+	for a, mtu := range x.mtus {
+		if hop, ok := hops[a]; ok {
+			hop.MTU = mtu
+			hops[a] = hop
+		}
+	}
+	return hops
 }
 
 func newTracked(t *testing.T, limits lb.Limits, backends int) *tracked {
@@ -48,8 +66,13 @@ func (x *tracked) publish(limits lb.Limits) {
 	if err != nil {
 		x.t.Fatal(err)
 	}
+	if x.state != nil { // as the engine does
+		if err := x.d.DropFlows(x.state.UselessFlows(xdptest.Seed, activity.Flows)); err != nil {
+			x.t.Fatal(err)
+		}
+	}
 	next, err := lb.Plan(x.state, lb.PlanInput{
-		Config: x.config, Hops: xdptest.Hops(x.config, xdptest.Interface), Seed: xdptest.Seed, Limits: limits,
+		Config: x.config, Hops: x.hops(), Seed: xdptest.Seed, Limits: limits,
 		Revision: 1, Activity: activity, Now: x.now,
 	})
 	if err != nil {
@@ -57,9 +80,6 @@ func (x *tracked) publish(limits lb.Limits) {
 	}
 	xdptest.MustPublish(x.t, x.d, next)
 	x.state = next
-	if err := x.d.DropFlows(next.UselessFlows(xdptest.Seed, activity.Flows)); err != nil {
-		x.t.Fatal(err)
-	}
 }
 
 // set edits one backend of both pools.
@@ -250,11 +270,12 @@ func TestHardFailureMoves(t *testing.T) {
 	}
 }
 
-// TestRandomChanges opens flows and changes the pool at random: drains, returns, weights, removals, additions, in any order
-// and overlapping. No flow ever gets to another backend than its first packet did.
+// TestRandomChanges opens flows and changes the pool at random: drains, returns, weights, removals, additions, and routes,
+// in any order and overlapping. No flow ever gets to another backend than its first packet did.
 func TestRandomChanges(t *testing.T) {
 	random := testSeed(t)
 	x := newTracked(t, xdptest.Limits, 6)
+	x.mtus = map[netip.Addr]uint32{}
 	all := x.config
 	owner := map[int]netip.Addr{}
 	check := func(why string) {
@@ -276,6 +297,10 @@ func TestRandomChanges(t *testing.T) {
 	open(200)
 	for step := range 60 {
 		why := randomChange(random, x, all)
+		for range 3 { // a route that differs takes another descriptor
+			p := all.Pools[random.IntN(2)]
+			x.mtus[p.Backends[random.IntN(len(p.Backends))].Address] = 1500 + uint32(random.IntN(2))
+		}
 		x.now = x.now.Add(time.Duration(random.IntN(30)) * time.Second)
 		x.publish(lb.Limits{})
 		check(fmt.Sprintf("step %d, %s,", step, why))
