@@ -270,6 +270,37 @@ func TestHardFailureMoves(t *testing.T) {
 	}
 }
 
+// TestReopenedFlow opens a flow again whose entry is closing: all of its packets go where its first one goes, whatever the
+// state of its slot.
+func TestReopenedFlow(t *testing.T) {
+	for _, ipv6 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ipv6-%v", ipv6), func(t *testing.T) {
+			x := newTracked(t, xdptest.Limits, 3)
+			x.set(0, func(b *lb.Backend) { b.Admin = lb.AdminDrained })
+			x.publish(lb.Limits{})
+			for i := range 300 {
+				x.send(i, ipv6, syn)
+				x.send(i, ipv6, fin)
+			}
+			x.set(0, func(b *lb.Backend) { b.Admin = lb.AdminEnabled })
+			x.publish(lb.Limits{}) // back to the previous owner: pinned at once
+			returned := 0
+			for i := range 300 {
+				first := x.send(i, ipv6, syn)
+				if next := x.send(i, ipv6, ack); next != first {
+					t.Fatalf("flow %d was opened again at %s, its next packet went to %s", i, first, next)
+				}
+				if first == x.config.Pools[map[bool]int{true: 1}[ipv6]].Backends[0].Address {
+					returned++
+				}
+			}
+			if returned < 50 {
+				t.Errorf("%d flows came back to the backend that returned: too few for a test", returned)
+			}
+		})
+	}
+}
+
 // TestRandomChanges opens flows and changes the pool at random: drains, returns, weights, removals, additions, and routes,
 // in any order and overlapping. No flow ever gets to another backend than its first packet did.
 func TestRandomChanges(t *testing.T) {
@@ -304,6 +335,14 @@ func TestRandomChanges(t *testing.T) {
 		x.now = x.now.Add(time.Duration(random.IntN(30)) * time.Second)
 		x.publish(lb.Limits{})
 		check(fmt.Sprintf("step %d, %s,", step, why))
+		for range 20 { // the client closes, and takes the same port again
+			i := random.IntN(len(owner))
+			x.send(i, i%2 == 1, fin)
+			if got := x.send(i, i%2 == 1, syn); got.IsValid() {
+				owner[i] = got
+			}
+		}
+		check(fmt.Sprintf("flows that were opened again in step %d", step))
 		open(20)
 		check(fmt.Sprintf("new flows of step %d", step))
 	}
