@@ -126,10 +126,11 @@ func (a *agent) ensureSysctl(d demand) error {
 
 // changed logs what the agent did: during set-up as expected, later as the undoing of somebody else's change.
 func (a *agent) changed(what string, facts ...any) {
+	facts = append([]any{"object", what}, facts...)
 	if a.settled {
-		a.log.Warn(what+" put back", facts...)
+		a.log.Warn("put back", facts...)
 	} else {
-		a.log.Info(what+" set", facts...)
+		a.log.Info("set", facts...)
 	}
 }
 

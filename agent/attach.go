@@ -41,6 +41,7 @@ func hooks(mode AttachMode, bpffsDir string) []hook {
 		return []hook{tcx{bpffsDir}}
 	case AttachClsact:
 		return []hook{clsact{}}
+	case AttachAuto:
 	}
 	return []hook{tcx{bpffsDir}, clsact{}}
 }

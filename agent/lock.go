@@ -24,15 +24,14 @@ func lock(dir string) (*os.File, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		pid := readPID(f.Name())
-		f.Close()
+		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("locking state %q: an agent runs as process %d (stop it first)", dir, pid)
 		}
 		return nil, fmt.Errorf("locking state %q: %w", dir, err)
 	}
 	if err := errors.Join(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking state %q: %w", dir, err)
+		return nil, fmt.Errorf("locking state %q: %w", dir, errors.Join(err, f.Close()))
 	}
 	return f, nil
 }

@@ -38,8 +38,7 @@ func load(o Options) (*bpfObjects, error) {
 		return nil, fmt.Errorf("loading programs: %w", err)
 	}
 	if err := fill(objects, o); err != nil {
-		objects.Close()
-		return nil, err
+		return nil, errors.Join(err, objects.Close())
 	}
 	return objects, nil
 }

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -164,8 +165,8 @@ func TestValidateRefuses(t *testing.T) {
 
 func checkViolations(t *testing.T, err error, want []string) {
 	t.Helper()
-	violations, ok := err.(Violations)
-	if !ok {
+	var violations Violations
+	if !errors.As(err, &violations) {
 		t.Fatalf("error %v, want %d violations", err, len(want))
 	}
 	got := strings.Split(violations.Error(), "\n")
@@ -299,7 +300,8 @@ func FuzzValidate(f *testing.F) {
 		err := c.Validate(limits)
 		c.Warnings()
 		if err != nil {
-			if err.Error() == "" || len(err.(Violations)) == 0 {
+			var violations Violations
+			if err.Error() == "" || !errors.As(err, &violations) || len(violations) == 0 {
 				t.Fatalf("an error without a violation: %#v", err)
 			}
 			return

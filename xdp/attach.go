@@ -126,6 +126,7 @@ func (d *Dataplane) newLink(name string, index int) (link.Link, Mode, error) {
 		l, err := try(link.XDPGenericMode)
 		return l, ModeGeneric, err
 	}
+	d.log.Info("attaching in the driver, some of which take the link down for a moment", "iface", name)
 	l, err := try(link.XDPDriverMode)
 	if err == nil || d.options.Mode != ModeAuto || !errors.Is(err, unix.EOPNOTSUPP) {
 		return l, ModeNative, err

@@ -43,12 +43,20 @@ func newNamespace(t *testing.T) *namespace {
 		t.Fatalf("network namespace: %v (needs root)", err)
 	}
 	t.Cleanup(func() { ns.handle.Close() })
-	defer netns.Set(old)
+	defer mustSetNamespace(t, old)
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: ns.iface, MTU: 1500}, PeerName: ns.peer}
 	if err := netlink.LinkAdd(veth); err != nil {
 		t.Fatal(err)
 	}
 	return ns
+}
+
+// mustSetNamespace takes the thread back to the namespace it came from.
+func mustSetNamespace(t *testing.T, ns netns.NsHandle) {
+	t.Helper()
+	if err := netns.Set(ns); err != nil {
+		t.Errorf("going back to network namespace %s: %v", ns, err)
+	}
 }
 
 // do runs f in the namespace, on a thread of its own.
@@ -64,7 +72,7 @@ func (ns *namespace) do(t *testing.T, f func()) {
 	if err := netns.Set(ns.handle); err != nil {
 		t.Fatal(err)
 	}
-	defer netns.Set(old)
+	defer mustSetNamespace(t, old)
 	f()
 }
 

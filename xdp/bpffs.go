@@ -54,7 +54,7 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("bpffs directory %q: %w", dir, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
+		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("bpffs directory %q: another lbd uses it (stop that one, or choose another --bpffs-dir)", dir)
 		}

@@ -1,10 +1,12 @@
 package xdp
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
+	"github.com/safchain/ethtool"
 
 	"github.com/sluice-lb/sluice/lb"
 )
@@ -43,14 +45,48 @@ func TestVerdictsMatch(t *testing.T) {
 }
 
 func TestCheckOffloads(t *testing.T) {
-	if err := checkOffloads("eth0", map[string]bool{"rx-gro": true, "rx-lro": false}); err != nil {
+	on, off := ethtool.FeatureState{Available: true, Active: true}, ethtool.FeatureState{Available: true}
+	if err := checkOffloads("eth0", map[string]ethtool.FeatureState{"rx-gro": on, "rx-lro": off}); err != nil {
 		t.Errorf("harmless features refused: %v", err)
 	}
 	for feature, remedy := range map[string]string{"rx-lro": "ethtool -K eth0 lro off", "rx-gro-hw": "ethtool -K eth0 rx-gro-hw off"} {
-		err := checkOffloads("eth0", map[string]bool{feature: true})
-		if err == nil || !strings.Contains(err.Error(), remedy) || !strings.Contains(err.Error(), feature) {
-			t.Errorf("%s: error %v, expected one with %q", feature, err, remedy)
+		for _, row := range []struct {
+			state ethtool.FeatureState
+			want  string
+		}{
+			{on, remedy},
+			{ethtool.FeatureState{Active: true}, "cannot turn it off"},
+			{ethtool.FeatureState{Available: true, Active: true, NeverChanged: true}, "cannot turn it off"},
+		} {
+			err := checkOffloads("eth0", map[string]ethtool.FeatureState{feature: row.state})
+			if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), feature) {
+				t.Errorf("%s: error %v, expected one with %q", feature, err, row.want)
+			}
 		}
+	}
+}
+
+// TestPreflightReadsOffloads checks every interface of this machine: veth and loopback never have such an offload, but
+// virtio_net may have rx-gro-hw, and the bond of the emulated kernels has LRO.
+func TestPreflightReadsOffloads(t *testing.T) {
+	tool, err := ethtool.NewEthtool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tool.Close()
+	d := &Dataplane{log: slog.New(slog.DiscardHandler), options: Options{BPFFSDir: t.TempDir()}}
+	for _, name := range interfaceNames() {
+		features, err := tool.Features(name)
+		if err != nil {
+			t.Logf("features of %s: %v", name, err)
+			continue
+		}
+		err = d.preflight(name)
+		merges := features["rx-lro"] || features["rx-gro-hw"]
+		if refused := err != nil && strings.Contains(err.Error(), "merges frames"); refused != merges {
+			t.Errorf("%s: LRO %t, GRO-HW %t, error %v", name, features["rx-lro"], features["rx-gro-hw"], err)
+		}
+		t.Logf("%s: %v", name, err)
 	}
 }
 

@@ -34,7 +34,7 @@ func (d *Dataplane) preflight(name string) error {
 		return fmt.Errorf("ethtool: %w", err)
 	}
 	defer tool.Close()
-	features, err := tool.Features(name)
+	features, err := tool.FeaturesWithState(name)
 	if err != nil {
 		d.log.Warn("features of the interface cannot be read", "iface", name, "err", err)
 		return nil
@@ -43,12 +43,17 @@ func (d *Dataplane) preflight(name string) error {
 }
 
 // checkOffloads refuses an interface with one of offloads on.
-func checkOffloads(name string, features map[string]bool) error {
+func checkOffloads(name string, features map[string]ethtool.FeatureState) error {
 	for feature, short := range offloads {
-		if features[feature] {
-			return fmt.Errorf("offload %s is on, which merges frames before XDP sees them (turn it off: ethtool -K %s %s off)",
-				feature, name, short)
+		state := features[feature]
+		if !state.Active {
+			continue
 		}
+		remedy := fmt.Sprintf("turn it off: ethtool -K %s %s off", name, short)
+		if !state.Available || state.NeverChanged {
+			remedy = "its driver cannot turn it off: let the hypervisor, or choose another interface"
+		}
+		return fmt.Errorf("offload %s is on, which merges frames before XDP sees them (%s)", feature, remedy)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func MustLab(t testing.TB) *Lab {
 	l := &Lab{Client: MustNamespace(t), Backend: MustNamespace(t), encap: &encapObjects{}}
 	check(t, rlimit.RemoveMemlock())
 	check(t, loadEncapObjects(l.encap, nil))
-	t.Cleanup(func() { l.encap.Close() })
+	t.Cleanup(func() { check(t, l.encap.Close()) })
 	l.MustWire(t)
 	l.Client.MustAddress(t, "lo", netip.PrefixFrom(ClientV4, 32))
 	l.Client.MustAddress(t, "lo", netip.PrefixFrom(ClientV6, 128))

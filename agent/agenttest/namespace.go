@@ -42,7 +42,7 @@ func MustNamespace(t testing.TB) *Namespace {
 	check(t, err)
 	t.Cleanup(func() {
 		n.Close()
-		n.ns.Close()
+		check(t, n.ns.Close())
 	})
 	check(t, n.LinkSetUp(n.MustLink(t, "lo")))
 	n.skipAddressDetection(t)

@@ -44,9 +44,11 @@ static __always_inline int strip(struct __sk_buff *skb, const struct tunnel *t)
 
 	/* The constants spare the verifier a variable length. */
 	if (t->v6)
-		err = bpf_skb_adjust_room(skb, -(__s32)sizeof(struct ipv6hdr), BPF_ADJ_ROOM_MAC, flags);
+		err = bpf_skb_adjust_room(skb, -(__s32)sizeof(struct ipv6hdr), BPF_ADJ_ROOM_MAC,
+					  flags);
 	else
-		err = bpf_skb_adjust_room(skb, -(__s32)sizeof(struct iphdr), BPF_ADJ_ROOM_MAC, flags);
+		err = bpf_skb_adjust_room(skb, -(__s32)sizeof(struct iphdr), BPF_ADJ_ROOM_MAC,
+					  flags);
 	return err ? -1 : 0;
 }
 

@@ -47,7 +47,8 @@ static __always_inline int write_ecn_v4(struct __sk_buff *skb, __u8 ecn)
 				  sizeof(__u16));
 	if (err)
 		return -1;
-	err = bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct iphdr, tos), &tos, sizeof(tos), 0);
+	err = bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct iphdr, tos), &tos, sizeof(tos),
+				  0);
 	return err ? -1 : 0;
 }
 

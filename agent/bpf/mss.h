@@ -83,7 +83,8 @@ static __always_inline __u32 find_mss(const struct __sk_buff *skb, const struct 
 		__u32 offset = s->tcp + sizeof(struct tcphdr) + at;
 		struct tcp_option o;
 
-		if (offset + sizeof(o) > s->options || bpf_skb_load_bytes(skb, offset, &o, sizeof(o)))
+		if (offset + sizeof(o) > s->options ||
+		    bpf_skb_load_bytes(skb, offset, &o, sizeof(o)))
 			return 0;
 		if (o.kind == TCP_OPTION_MSS) {
 			*mss = bpf_ntohs(o.value);
@@ -110,8 +111,8 @@ static __always_inline enum verdict lower(struct __sk_buff *skb, const struct sy
 	_Bool odd = (at - s->tcp) & 1;
 
 	if (bpf_l4_csum_replace(skb, s->tcp + offsetof(struct tcphdr, check),
-				odd ? __builtin_bswap16(from) : from, odd ? __builtin_bswap16(to) : to,
-				sizeof(to)))
+				odd ? __builtin_bswap16(from) : from,
+				odd ? __builtin_bswap16(to) : to, sizeof(to)))
 		return VERDICT_MSS_FAILED;
 	if (bpf_skb_store_bytes(skb, at, &to, sizeof(to), 0))
 		return VERDICT_MSS_FAILED;

@@ -91,8 +91,9 @@ static __always_inline enum verdict read_v4(struct __sk_buff *skb, struct tunnel
 
 	outer_total = bpf_ntohs(outer->tot_len);
 	inner_total = bpf_ntohs(inner->tot_len);
-	t->lengths_agree = inner->version == 4 && inner->ihl >= 5 && inner_total >= inner->ihl * 4U &&
-			   outer_total >= sizeof(*outer) + inner_total && ETH_HLEN + outer_total <= skb->len;
+	t->lengths_agree =
+		inner->version == 4 && inner->ihl >= 5 && inner_total >= inner->ihl * 4U &&
+		outer_total >= sizeof(*outer) + inner_total && ETH_HLEN + outer_total <= skb->len;
 	t->outer_len = sizeof(*outer);
 	t->outer_ecn = outer->tos & ECN_MASK;
 	t->inner_ecn = inner->tos & ECN_MASK;

@@ -11,21 +11,21 @@
 enum verdict {
 	VERDICT_NEXT = 0,
 	/* Ingress. */
-	VERDICT_DECAPSULATED_V4,	/* the normal case */
-	VERDICT_DECAPSULATED_V6,	/* the normal case */
-	VERDICT_REFUSED_SOURCE,		/* somebody else's tunnel, or a missing --from */
-	VERDICT_CE_DROPPED,		/* RFC 6040; a sender that does not copy ECN outwards */
-	VERDICT_MALFORMED,		/* never from a working load balancer */
-	VERDICT_DECAP_FAILED,		/* the kernel had no memory, or a bug */
-	VERDICT_PASS_NOT_ENCAPSULATED,	/* everything else the host receives */
-	VERDICT_PASS_OUTER_FRAGMENT,	/* an MTU on the way is too small */
-	VERDICT_PASS_UNREADABLE,	/* a cut-off inner header */
-	VERDICT_PASS_NOT_VIP,		/* other tunnels of this host, or a missing --vip */
+	VERDICT_DECAPSULATED_V4,       /* the normal case */
+	VERDICT_DECAPSULATED_V6,       /* the normal case */
+	VERDICT_REFUSED_SOURCE,	       /* somebody else's tunnel, or a missing --from */
+	VERDICT_CE_DROPPED,	       /* RFC 6040; a sender that does not copy ECN outwards */
+	VERDICT_MALFORMED,	       /* never from a working load balancer */
+	VERDICT_DECAP_FAILED,	       /* the kernel had no memory, or a bug */
+	VERDICT_PASS_NOT_ENCAPSULATED, /* everything else the host receives */
+	VERDICT_PASS_OUTER_FRAGMENT,   /* an MTU on the way is too small */
+	VERDICT_PASS_UNREADABLE,       /* a cut-off inner header */
+	VERDICT_PASS_NOT_VIP,	       /* other tunnels of this host, or a missing --vip */
 	/* Egress. */
-	VERDICT_PASS_EGRESS,		/* everything but SYNs from a VIP */
-	VERDICT_MSS_KEPT,		/* already small enough, or no MSS option */
-	VERDICT_MSS_CLAMPED,		/* the normal case */
-	VERDICT_MSS_FAILED,		/* the kernel had no memory, or a bug; sent unclamped */
+	VERDICT_PASS_EGRESS, /* everything but SYNs from a VIP */
+	VERDICT_MSS_KEPT,    /* already small enough, or no MSS option */
+	VERDICT_MSS_CLAMPED, /* the normal case */
+	VERDICT_MSS_FAILED,  /* the kernel had no memory, or a bug; sent unclamped */
 	VERDICT_COUNT,
 };
 

@@ -278,7 +278,7 @@ func TestRepair(t *testing.T) {
 			eventually(t, "VIP back on lo", func() bool {
 				return slices.Contains(loopbackAddresses(t, h.Backend), vip.IPNet.String())
 			})
-			p.mustSay(t, "address put back")
+			p.mustSay(t, `"put back" component=agent object=address`)
 
 			h.Unwire(t)
 			p.mustSay(t, "interface gone")
@@ -310,7 +310,7 @@ func TestRepair(t *testing.T) {
 				t.Errorf("programs were not put back: %+v", i)
 			}
 
-			if n := strings.Count(p.log.String(), "address put back"); n != 1 {
+			if n := strings.Count(p.log.String(), `"put back" component=agent object=address`); n != 1 {
 				t.Errorf("the address was put back %d times", n)
 			}
 			p.terminate(t)

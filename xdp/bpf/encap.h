@@ -86,7 +86,8 @@ static __always_inline enum verdict encap_ipip6(struct xdp_md *ctx, const struct
 	to = data;
 	to[0] = backend->header[0];
 	to[1] = backend->header[1] | class_and_label;
-	to[2] = backend->header[2] | bpf_htons((__u16)label) | (__u64)bpf_htons((__u16)pkt->length) << 16;
+	to[2] = backend->header[2] | bpf_htons((__u16)label) |
+		(__u64)bpf_htons((__u16)pkt->length) << 16;
 	to[3] = backend->header[3];
 	to[4] = backend->header[4];
 	to[5] = backend->header[5];
@@ -102,7 +103,8 @@ static __always_inline enum verdict encap(struct xdp_md *ctx, const struct packe
 	if (!backend || backend->encap == ENCAP_NONE)
 		return VERDICT_BAD_TABLE;
 	if (backend->interface != interface_number)
-		return backend->interface == INTERFACE_NONE ? VERDICT_NO_NEIGHBOUR : VERDICT_EGRESS_UNMANAGED;
+		return backend->interface == INTERFACE_NONE ? VERDICT_NO_NEIGHBOUR
+							    : VERDICT_EGRESS_UNMANAGED;
 	if (!(backend->header[0] << 16)) /* the six bytes of the MAC */
 		return VERDICT_NO_NEIGHBOUR;
 	if (pkt->length > backend->max_inner)

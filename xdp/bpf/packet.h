@@ -13,19 +13,19 @@ struct packet {
 	__u64 source[2]; /* IPv4: unused */
 	__u64 target[2]; /* IPv4: [0] is source and destination address */
 	__u32 ports;	 /* source and destination port */
-	__u32 length;	 /* bytes of the IP packet by its own header, without Ethernet and padding */
-	__u32 vip;	 /* counter line; 0: not for a VIP */
+	__u32 length; /* bytes of the IP packet by its own header, without Ethernet and padding */
+	__u32 vip;    /* counter line; 0: not for a VIP */
 	__u32 pool;
 	__u32 backend; /* index; 0: none selected */
 	__u8 ipv6;
 	__u8 protocol;
-	__u8 tos;	/* DSCP and ECN */
-	__u8 fault;	/* lengths contradict each other: malformed, if it is for a VIP */
-	__u8 syn;	/* TCP with SYN and without ACK */
-	__u8 closing;	/* TCP with FIN or RST */
-	__u8 held;	/* stayed with the slot's previous owner for want of an entry */
-	__be16 id;	/* IPv4 identification */
-	__be16 df;	/* IPv4 flags and offset: "don't fragment" or zero */
+	__u8 tos;     /* DSCP and ECN */
+	__u8 fault;   /* lengths contradict each other: malformed, if it is for a VIP */
+	__u8 syn;     /* TCP with SYN and without ACK */
+	__u8 closing; /* TCP with FIN or RST */
+	__u8 held;    /* stayed with the slot's previous owner for want of an entry */
+	__be16 id;    /* IPv4 identification */
+	__be16 df;    /* IPv4 flags and offset: "don't fragment" or zero */
 	__u64 hash;
 };
 

@@ -18,10 +18,10 @@
 #include "config.h"
 #include "packet.h"
 
-#define IP_DF 0x4000		     /* RFC 791: don't fragment */
-#define IP_FRAGMENT 0x3fff	     /* RFC 791: more fragments, and the offset */
-#define IP6_FRAGMENT 0xfff9	     /* RFC 8200 section 4.5: the offset, and more fragments */
-#define TCP_FLAGS_OFFSET 13	     /* RFC 9293 section 3.1 */
+#define IP_DF 0x4000	    /* RFC 791: don't fragment */
+#define IP_FRAGMENT 0x3fff  /* RFC 791: more fragments, and the offset */
+#define IP6_FRAGMENT 0xfff9 /* RFC 8200 section 4.5: the offset, and more fragments */
+#define TCP_FLAGS_OFFSET 13 /* RFC 9293 section 3.1 */
 #define TCP_FLAG_SYN_ACK (0x02 | 0x10)
 #define TCP_FLAG_SYN_ONLY 0x02
 #define TCP_FLAG_FIN_RST (0x01 | 0x04)
@@ -30,7 +30,8 @@
  * Reads the ports, and checks the transport header against `room`: the bytes that the IP header grants it. `end` bounds
  * the frame.
  */
-static __always_inline enum verdict parse_transport(struct packet *pkt, const void *l4, const void *end, __s32 room)
+static __always_inline enum verdict parse_transport(struct packet *pkt, const void *l4,
+						    const void *end, __s32 room)
 {
 	const struct tcphdr *tcp = l4;
 	const struct udphdr *udp = l4;
@@ -47,7 +48,8 @@ static __always_inline enum verdict parse_transport(struct packet *pkt, const vo
 		need = tcp->doff * 4;
 		if (need < (__s32)sizeof(*tcp) || need > room)
 			pkt->fault = 1;
-		pkt->syn = (((const __u8 *)l4)[TCP_FLAGS_OFFSET] & TCP_FLAG_SYN_ACK) == TCP_FLAG_SYN_ONLY;
+		pkt->syn = (((const __u8 *)l4)[TCP_FLAGS_OFFSET] & TCP_FLAG_SYN_ACK) ==
+			   TCP_FLAG_SYN_ONLY;
 		pkt->closing = ((const __u8 *)l4)[TCP_FLAGS_OFFSET] & TCP_FLAG_FIN_RST;
 		return VERDICT_NEXT;
 	}
@@ -61,7 +63,8 @@ static __always_inline enum verdict parse_transport(struct packet *pkt, const vo
 	return VERDICT_NEXT;
 }
 
-static __always_inline enum verdict parse_ipv4(struct packet *pkt, const struct iphdr *ip, const void *end)
+static __always_inline enum verdict parse_ipv4(struct packet *pkt, const struct iphdr *ip,
+					       const void *end)
 {
 	__u32 header;
 
@@ -82,7 +85,8 @@ static __always_inline enum verdict parse_ipv4(struct packet *pkt, const struct 
 	pkt->df = ip->frag_off & bpf_htons(IP_DF);
 	if (pkt->length > (__u64)(end - (const void *)ip))
 		pkt->fault = 1;
-	return parse_transport(pkt, (const void *)ip + header, end, (__s32)pkt->length - (__s32)header);
+	return parse_transport(pkt, (const void *)ip + header, end,
+			       (__s32)pkt->length - (__s32)header);
 }
 
 /* Where the transport header of an IPv6 packet begins, found by skip_extensions. */
@@ -91,7 +95,8 @@ struct transport {
 	__u8 protocol;
 };
 
-#define MAX_TRANSPORT_OFFSET 0x7fff /* so that the verifier knows a bound; longer chains are unreadable */
+#define MAX_TRANSPORT_OFFSET                                                                       \
+	0x7fff /* so that the verifier knows a bound; longer chains are unreadable */
 
 /*
  * Follows extension headers (RFC 8200 section 4) to the transport header. A function of its own, since few packets have
@@ -140,8 +145,8 @@ static __noinline int skip_extensions(struct xdp_md *ctx, struct transport *out)
 	return VERDICT_PASS_UNREADABLE;
 }
 
-static __always_inline enum verdict parse_ipv6(struct xdp_md *ctx, struct packet *pkt, const struct ipv6hdr *ip,
-					       const void *end)
+static __always_inline enum verdict parse_ipv6(struct xdp_md *ctx, struct packet *pkt,
+					       const struct ipv6hdr *ip, const void *end)
 {
 	struct transport at = {};
 	const __u64 *words;
@@ -174,7 +179,8 @@ static __always_inline enum verdict parse_ipv6(struct xdp_md *ctx, struct packet
 	if (at.offset > MAX_TRANSPORT_OFFSET + 2048)
 		return VERDICT_PASS_UNREADABLE;
 	return parse_transport(pkt, data + at.offset, end,
-			       (__s32)pkt->length + (__s32)sizeof(struct ethhdr) - (__s32)at.offset);
+			       (__s32)pkt->length + (__s32)sizeof(struct ethhdr) -
+				       (__s32)at.offset);
 }
 
 static __always_inline enum verdict parse(struct xdp_md *ctx, struct packet *pkt)

@@ -31,8 +31,8 @@ static __always_inline struct flow4_key flow4_key(const struct packet *pkt)
 static __always_inline struct flow6_key flow6_key(const struct packet *pkt)
 {
 	struct flow6_key key = {
-		.source = { pkt->source[0], pkt->source[1] },
-		.destination = { pkt->target[0], pkt->target[1] },
+		.source = {pkt->source[0], pkt->source[1]},
+		.destination = {pkt->target[0], pkt->target[1]},
 		.source_port = (__be16)pkt->ports,
 		.destination_port = (__be16)(pkt->ports >> 16),
 		.protocol = pkt->protocol,
@@ -60,7 +60,8 @@ static __always_inline bool take_token(struct track_counter *line, __u64 now)
 
 	if (fresh) {
 		line->refilled = now;
-		line->tokens = line->tokens + fresh > INSERT_BURST ? INSERT_BURST : line->tokens + fresh;
+		line->tokens = line->tokens + fresh > INSERT_BURST ? INSERT_BURST
+								   : line->tokens + fresh;
 	}
 	if (!line->tokens)
 		return false;
@@ -70,7 +71,8 @@ static __always_inline bool take_token(struct track_counter *line, __u64 now)
 
 static __always_inline bool insert_flow(const struct packet *pkt, __u32 backend, __u32 seen)
 {
-	struct flow_entry entry = { .backend = backend, .vip = pkt->vip, .seen = seen, .state = FLOW_SYN };
+	struct flow_entry entry = {
+		.backend = backend, .vip = pkt->vip, .seen = seen, .state = FLOW_SYN};
 	struct flow6_key key6;
 	struct flow4_key key4;
 
@@ -96,7 +98,8 @@ static __always_inline bool backend_dead(__u32 index)
  */
 static __always_inline bool follow_entry(struct packet *pkt, struct flow_entry *entry, __u32 seen)
 {
-	if (pkt->syn && entry->state != FLOW_SYN && (entry->state == FLOW_CLOSING || seen - entry->seen > FLOW_STALE))
+	if (pkt->syn && entry->state != FLOW_SYN &&
+	    (entry->state == FLOW_CLOSING || seen - entry->seen > FLOW_STALE))
 		return false;
 	pkt->backend = entry->backend;
 	if (entry->seen != seen)
@@ -112,7 +115,8 @@ static __always_inline bool follow_entry(struct packet *pkt, struct flow_entry *
  * A first packet of a flow that has an entry which says nothing any more: closing, silent, or for a backend that is dead.
  * The entry becomes the new flow's. Were it left alone, where no new one is made, the flow's next packet would follow it.
  */
-static __always_inline void take_entry(const struct packet *pkt, struct flow_entry *entry, __u32 seen)
+static __always_inline void take_entry(const struct packet *pkt, struct flow_entry *entry,
+				       __u32 seen)
 {
 	if (!pkt->backend) /* nobody takes new flows */
 		return;
@@ -123,7 +127,8 @@ static __always_inline void take_entry(const struct packet *pkt, struct flow_ent
 }
 
 /* A packet that has no entry, of a slot whose default is its previous owner. */
-static __always_inline void follow_previous(struct packet *pkt, __u32 slot, __u32 before, __u32 seen)
+static __always_inline void follow_previous(struct packet *pkt, __u32 slot, __u32 before,
+					    __u32 seen)
 {
 	__u32 key = slot / SLOTS_PER_LINE;
 	struct slot_line *stamp = bpf_map_lookup_elem(&stamps, &key);
@@ -134,8 +139,8 @@ static __always_inline void follow_previous(struct packet *pkt, __u32 slot, __u3
 }
 
 /* A first packet that has no entry: it gets one, or stays with the previous owner. */
-static __always_inline void first_packet(struct packet *pkt, struct track_counter *line, __u32 slot, __u32 before,
-					 __u64 now)
+static __always_inline void first_packet(struct packet *pkt, struct track_counter *line, __u32 slot,
+					 __u32 before, __u64 now)
 {
 	__u32 seen = (__u32)(now >> FLOW_CLOCK_SHIFT);
 
@@ -163,7 +168,8 @@ static __noinline int track(struct packet *pkt, __u32 slot, __u32 word)
 	__u32 before, seen;
 	__u64 now;
 
-	if (!pkt || pkt->protocol != IPPROTO_TCP) /* UDP has no first packet: its flows move with the slot */
+	if (!pkt || pkt->protocol !=
+			    IPPROTO_TCP) /* UDP has no first packet: its flows move with the slot */
 		return 0;
 	line = bpf_map_lookup_elem(&track_counters, &cpu);
 	before_line = bpf_map_lookup_elem(&previous, &key);

@@ -37,14 +37,16 @@ enum encap {
 
 /* Sizes that both sides agree on. */
 enum sizes {
-	VIP4_WAYS = 4,	      /* entries of a 64-byte bucket */
-	VIP6_WAYS = 2,	      /* entries of a 64-byte bucket */
-	SLOTS_PER_LINE = 16,  /* slot words of a 64-byte element */
-	MAX_INTERFACES = 16,  /* managed interfaces of a node */
-	VERDICT_STRIDE = 64,  /* counters of one interface on one CPU; room for verdicts to come */
-	VERDICT_SEEN = 63,    /* counter of frames at entry, where the knob count_seen is set */
-	SLOT_INDEX_BITS = 20, /* of a slot word: the backend index; five flag and seven count bits follow */
-	PREVIOUS_SOFT = 1 << 20, /* of a previous word: that backend fails softly and may be dying */
+	VIP4_WAYS = 4,	     /* entries of a 64-byte bucket */
+	VIP6_WAYS = 2,	     /* entries of a 64-byte bucket */
+	SLOTS_PER_LINE = 16, /* slot words of a 64-byte element */
+	MAX_INTERFACES = 16, /* managed interfaces of a node */
+	VERDICT_STRIDE = 64, /* counters of one interface on one CPU; room for verdicts to come */
+	VERDICT_SEEN = 63,   /* counter of frames at entry, where the knob count_seen is set */
+	SLOT_INDEX_BITS =
+		20, /* of a slot word: the backend index; five flag and seven count bits follow */
+	PREVIOUS_SOFT =
+		1 << 20, /* of a previous word: that backend fails softly and may be dying */
 	INTERFACE_UNMANAGED = 254, /* the route leads out of an interface that is not managed */
 	INTERFACE_NONE = 255,	   /* no route */
 };
@@ -54,9 +56,13 @@ enum sizes {
  * steady state, in which no other map is read.
  */
 enum slot_flag {
-	SLOT_LOOKUP = 1 << 20,	 /* a flow that has an entry goes where the entry says */
-	SLOT_INSERT = 1 << 21,	 /* a first packet without an entry gets one, for current; if refused it goes to the default */
-	SLOT_PREVIOUS = 1 << 23, /* the default for packets that are not first is previous, otherwise current */
+	SLOT_LOOKUP = 1 << 20, /* a flow that has an entry goes where the entry says */
+	SLOT_INSERT =
+		1
+		<< 21, /* a first packet without an entry gets one, for current; if refused it goes to the default */
+	SLOT_PREVIOUS =
+		1
+		<< 23, /* the default for packets that are not first is previous, otherwise current */
 	SLOT_FLAGS = 0x1f << 20,
 };
 
@@ -102,7 +108,7 @@ struct vip6_bucket {
 
 /* One half of the root: where the tables of one publication begin. One cache line. */
 struct root_copy {
-	__u64 vip_key;	 /* key of the bucket hash; changed when a set of VIPs does not fit with the old one */
+	__u64 vip_key; /* key of the bucket hash; changed when a set of VIPs does not fit with the old one */
 	__u32 vip4_base; /* first bucket */
 	__u32 vip4_mask; /* number of buckets less one */
 	__u32 vip6_base;
@@ -140,11 +146,11 @@ struct slot_line {
  * Its first word holds the destination MAC; a zero MAC means that the next hop is not resolved.
  */
 struct backend {
-	__u32 checksum;	 /* IPv4: sum of the header's 16-bit words as they lie in memory, not folded */
+	__u32 checksum; /* IPv4: sum of the header's 16-bit words as they lie in memory, not folded */
 	__u16 max_inner; /* bytes: the largest inner packet that fits the MTU */
 	__u8 encap;	 /* enum encap */
-	__u8 interface;	 /* number of the egress interface, or INTERFACE_UNMANAGED, INTERFACE_NONE */
-	__u32 dead; /* flows that name it are lost: an entry for it counts for nothing */
+	__u8 interface; /* number of the egress interface, or INTERFACE_UNMANAGED, INTERFACE_NONE */
+	__u32 dead;	/* flows that name it are lost: an entry for it counts for nothing */
 	__u32 reserved;
 	__u64 header[14];
 };

@@ -42,7 +42,8 @@ static __always_inline const struct vip4_entry *search_bucket4(__u32 index, __u6
 	return NULL;
 }
 
-static __always_inline const struct vip4_entry *find_vip4(const struct root_copy *copy, __u32 address, __u32 port_word)
+static __always_inline const struct vip4_entry *find_vip4(const struct root_copy *copy,
+							  __u32 address, __u32 port_word)
 {
 	__u64 key = (__u64)port_word << 32 | address;
 	__u64 hash = vip_hash_finish(hash_round(copy->vip_key, key));
@@ -50,11 +51,13 @@ static __always_inline const struct vip4_entry *find_vip4(const struct root_copy
 
 	entry = search_bucket4(copy->vip4_base + ((__u32)hash & copy->vip4_mask), key);
 	if (!entry)
-		entry = search_bucket4(copy->vip4_base + ((__u32)(hash >> 32) & copy->vip4_mask), key);
+		entry = search_bucket4(copy->vip4_base + ((__u32)(hash >> 32) & copy->vip4_mask),
+				       key);
 	return entry;
 }
 
-static __always_inline const struct vip6_entry *search_bucket6(__u32 index, const __u64 *address, __u32 port_word)
+static __always_inline const struct vip6_entry *search_bucket6(__u32 index, const __u64 *address,
+							       __u32 port_word)
 {
 	const struct vip6_bucket *bucket = bpf_map_lookup_elem(&vip6, &index);
 	int i;
@@ -66,22 +69,26 @@ static __always_inline const struct vip6_entry *search_bucket6(__u32 index, cons
 		const struct vip6_entry *entry = &bucket->entry[i];
 		const __u64 *words = (const __u64 *)entry;
 
-		if (words[0] == address[0] && words[1] == address[1] && (__u32)words[2] == port_word)
+		if (words[0] == address[0] && words[1] == address[1] &&
+		    (__u32)words[2] == port_word)
 			return entry;
 	}
 	return NULL;
 }
 
-static __always_inline const struct vip6_entry *find_vip6(const struct root_copy *copy, const __u64 *address,
-							  __u32 port_word)
+static __always_inline const struct vip6_entry *find_vip6(const struct root_copy *copy,
+							  const __u64 *address, __u32 port_word)
 {
 	const struct vip6_entry *entry;
-	__u64 hash = hash_round(hash_round(hash_round(copy->vip_key, address[0]), address[1]), port_word);
+	__u64 hash = hash_round(hash_round(hash_round(copy->vip_key, address[0]), address[1]),
+				port_word);
 
 	hash = vip_hash_finish(hash);
-	entry = search_bucket6(copy->vip6_base + ((__u32)hash & copy->vip6_mask), address, port_word);
+	entry = search_bucket6(copy->vip6_base + ((__u32)hash & copy->vip6_mask), address,
+			       port_word);
 	if (!entry)
-		entry = search_bucket6(copy->vip6_base + ((__u32)(hash >> 32) & copy->vip6_mask), address, port_word);
+		entry = search_bucket6(copy->vip6_base + ((__u32)(hash >> 32) & copy->vip6_mask),
+				       address, port_word);
 	return entry;
 }
 

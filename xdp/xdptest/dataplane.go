@@ -2,6 +2,7 @@ package xdptest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -58,7 +59,11 @@ func MustOpen(tb testing.TB, o xdp.Options) *xdp.Dataplane {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { d.Close() })
+	tb.Cleanup(func() {
+		if err := d.Close(); err != nil && !errors.Is(err, os.ErrClosed) { // closed by the test itself
+			tb.Errorf("closing the data plane: %v", err)
+		}
+	})
 	for _, name := range o.Interfaces {
 		keepDispatched(tb, d.Program(name))
 	}

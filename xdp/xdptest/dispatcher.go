@@ -1,6 +1,7 @@
 package xdptest
 
 import (
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func attachAside(tb testing.TB, program *ebpf.Program) error {
 	if err != nil {
 		return err
 	}
-	tb.Cleanup(func() { ns.Close() })
+	tb.Cleanup(func() { mustClose(tb, &ns) })
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "aside0", MTU: 1500}, PeerName: "aside1"}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return err
@@ -49,6 +50,13 @@ func attachAside(tb testing.TB, program *ebpf.Program) error {
 	if err != nil {
 		return err
 	}
-	tb.Cleanup(func() { l.Close() })
+	tb.Cleanup(func() { mustClose(tb, l) })
 	return nil
+}
+
+func mustClose(tb testing.TB, c io.Closer) {
+	tb.Helper()
+	if err := c.Close(); err != nil {
+		tb.Error(err)
+	}
 }
