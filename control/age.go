@@ -59,7 +59,7 @@ func (e *Engine) logDrains(prev, st *lb.State) {
 		}
 	}
 	for key := range maps.Keys(prev.Layout.Backends) {
-		if _, stays := st.Layout.Backends[key]; lb.IsLeaving(key) && !stays {
+		if _, stays := st.Layout.Same(key, prev.Layout.Backends[key].Address); lb.IsLeaving(key) && !stays {
 			e.log.Info("backend left", "backend", key)
 		}
 	}

@@ -164,3 +164,25 @@ func TestLeavingGoes(t *testing.T) {
 		t.Error("it does not come back")
 	}
 }
+
+// TestLeavesAfterItsLastEntry removes a backend that owned slots in transition and keeps none: entries for it may have been
+// made after the flows were read, so it stays until they are read again.
+func TestLeavesAfterItsLastEntry(t *testing.T) {
+	a, b := backend("a", "10.0.0.1"), backend("b", "10.0.0.2")
+	site := func(backends ...Backend) Config {
+		return Config{Pools: []Pool{{Name: "web", Slots: 1024, Backends: backends}}, VIPs: []VIP{vip("v", "198.51.100.1")}}
+	}
+	in := PlanInput{Config: site(a), Hops: hopsOf(site(a, b)), Limits: DefaultLimits, Now: time.Unix(1_000_000, 0).UTC(), Activity: &Activity{}}
+	first := mustPlanInput(t, nil, in)
+	in.Config = site(a, b)
+	added := mustPlanInput(t, first, in)
+	in.Config = site(a)
+	removed := mustPlanInput(t, added, in)
+	const key = "web/b@10.0.0.2"
+	if place := removed.Layout.Backends[key]; place.Index != added.Layout.Backends["web/b"].Index {
+		t.Errorf("right after its removal it lies at %+v", place)
+	}
+	if gone := mustPlanInput(t, removed, in); gone.Layout.Backends[key].Index != 0 {
+		t.Error("it stays without slots and flows")
+	}
+}

@@ -168,8 +168,9 @@ func keyOf(keys []string, owner uint16) string {
 	return keys[owner]
 }
 
-// keepLeaving keeps the places of leaving backends that a slot or a flow names; without knowing the flows, of all. One
-// whose next hop differs gets a descriptor of its own, as every backend does.
+// keepLeaving keeps the places of leaving backends that a slot or a flow names; without knowing the flows, of all. That
+// includes those that leave now: packets make entries for them until this state is published. One whose next hop differs
+// gets a descriptor of its own, as every backend does.
 func (p *planner) keepLeaving(descriptors *indexes) (fresh int) {
 	named := map[string]bool{}
 	for _, states := range p.next.Changing {
@@ -190,7 +191,8 @@ func (p *planner) keepLeaving(descriptors *indexes) (fresh int) {
 		if !IsLeaving(key) || !stays {
 			continue
 		}
-		if named[key] || (p.activity == nil || busy[place.Index]) && p.next.Conditions[key] != ConditionHard {
+		mayHaveFlows := p.activity == nil || busy[place.Index] || !IsLeaving(old)
+		if named[key] || mayHaveFlows && p.next.Conditions[key] != ConditionHard {
 			if hop := p.leavingHop(place); hop != place.Hop {
 				fresh++
 				place.Hop, place.Index = hop, descriptors.take()
