@@ -52,6 +52,7 @@ type Engine struct {
 	step   func(string)
 
 	state atomic.Pointer[lb.State] // what packets see; never modified
+	alive chan chan struct{}       // answered by Run
 
 	mu sync.Mutex // one change at a time
 	// macs is what each descriptor holds; a missing one is not known and will be set.
@@ -69,6 +70,7 @@ func NewEngine(o Options) *Engine {
 	e := &Engine{
 		dp: o.Dataplane, store: o.Store, hops: o.NextHops, seed: o.Seed, limits: o.Limits,
 		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
+		alive: make(chan chan struct{}),
 	}
 	if e.attach == nil {
 		e.attach = func() error { return nil }

@@ -23,6 +23,8 @@ func (e *Engine) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case answer := <-e.alive:
+			e.answerAlive(answer)
 		case <-e.hops.Changes():
 			if err := e.followMACs(); err != nil {
 				e.log.Error("setting link-layer addresses failed, it will be tried again", "err", err)

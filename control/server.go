@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
@@ -29,18 +30,19 @@ type Server struct {
 	started time.Time
 	grpc    *grpc.Server
 	health  *health.Server
+	guard   *access.Guard
 	log     *slog.Logger
 }
 
-// NewServer returns a server for an Engine. Health says NOT_SERVING until Ready.
-func NewServer(engine *Engine, version string, log *slog.Logger) *Server {
-	s := &Server{engine: engine, version: version, started: time.Now(), health: health.NewServer(), log: log.With("component", "api")}
-	s.grpc = grpc.NewServer(
-		grpc.MaxRecvMsgSize(MaxMessage),
-		grpc.MaxSendMsgSize(MaxMessage),
-		grpc.UnaryInterceptor(s.intercept),
-	)
-	sluicev1.RegisterSluiceServer(s.grpc, s)
+// NewServer returns a server for an Engine behind a Guard, to be called on unix sockets and, where the Guard has
+// certificates, on TCP. Health says NOT_SERVING until Ready.
+func NewServer(engine *Engine, version string, log *slog.Logger, guard *access.Guard) *Server {
+	s := &Server{engine: engine, version: version, started: time.Now(), health: health.NewServer(), guard: guard, log: log.With("component", "api")}
+	s.grpc = grpc.NewServer(append(guard.ServerOptions(MaxMessage),
+		grpc.ChainUnaryInterceptor(guard.Unary, s.intercept),
+		grpc.ChainStreamInterceptor(guard.Stream),
+	)...)
+	s.grpc.RegisterService(access.Describe(sluicev1.Sluice_ServiceDesc), s)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	s.setHealth(healthv1.HealthCheckResponse_NOT_SERVING)

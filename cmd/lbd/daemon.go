@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-lb/sluice/control"
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/control/nexthop"
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/internal/version"
@@ -34,6 +35,9 @@ type daemon struct {
 	watcher *nexthop.Watcher
 	engine  *control.Engine
 	server  *control.Server
+
+	certificates *access.Certificates // nil where the API has sockets only
+	audit        *access.Audit
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
@@ -41,11 +45,16 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.store.Close()) }()
-	listener, err := control.Listen(d.api, d.apiGroup)
+	guard, err := d.openAccess()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // closed already where the server ran
+	defer func() { err = errors.Join(err, d.audit.Close()) }()
+	listeners, err := d.listen()
+	defer closeAll(listeners)
+	if err != nil {
+		return err
+	}
 	if d.netlink, err = nexthop.NewNetlink(nil); err != nil {
 		return err
 	}
@@ -58,18 +67,20 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.engine = control.NewEngine(control.Options{
 		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
 	})
-	d.server = control.NewServer(d.engine, version.String(), d.log)
+	d.server = control.NewServer(d.engine, version.String(), d.log, guard)
 
 	var running sync.WaitGroup
 	defer running.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	running.Go(func() { d.watcher.Run(ctx) })
-	running.Go(func() {
-		if err := d.server.GRPC().Serve(listener); err != nil {
-			cancel(fatal{fmt.Errorf("serve api: %w", err)})
-		}
-	})
+	for _, l := range listeners {
+		running.Go(func() {
+			if err := d.server.GRPC().Serve(l); err != nil {
+				cancel(fatal{fmt.Errorf("serve api: %w", err)})
+			}
+		})
+	}
 	defer d.server.Stop(stopGrace)
 	return d.work(ctx, &running)
 }
@@ -81,9 +92,14 @@ func (d *daemon) work(ctx context.Context, running *sync.WaitGroup) error {
 	}
 	running.Go(func() { d.engine.Run(ctx) })
 	running.Go(func() { d.store.RunBackups(ctx, store.BackupInterval, d.log) })
+	running.Go(func() { d.watchFiles(ctx) })
+	if err := d.env.confine(); err != nil {
+		return err
+	}
 	d.announce()
 	d.server.Ready()
 	d.notify("READY=1")
+	running.Go(func() { d.watchdog(ctx) })
 	<-ctx.Done()
 	d.notify("STOPPING=1")
 	if cause := (fatal{}); errors.As(context.Cause(ctx), &cause) {
@@ -104,7 +120,7 @@ func (d *daemon) announce() {
 	}
 	st := d.engine.State()
 	d.log.Info("ready", "version", version.String(), "interfaces", strings.Join(d.interfaces, ","), "mode", d.mode,
-		"api", d.api, "limit_vips", d.limits.VIPs, "limit_backends", d.limits.Backends, "limit_slots", d.limits.Slots,
+		"api", strings.Join(d.api, ","), "limit_vips", d.limits.VIPs, "limit_backends", d.limits.Backends, "limit_slots", d.limits.Slots,
 		"map_memory_bytes", info.MapMemory, "unmatched", d.unmatched, "seed_fingerprint", d.store.Seed().Fingerprint(),
 		"revision", st.Revision, "publication", st.Publication)
 }

@@ -102,7 +102,7 @@ func (f *fixture) args() []string {
 }
 
 func (f *fixture) env(out *output) env {
-	return env{stdout: out, stderr: out, open: f.dp.open, capable: func() error { return nil },
+	return env{stdout: out, stderr: out, open: f.dp.open, capable: func() error { return nil }, confine: func() error { return nil }, pid: os.Getpid(),
 		detach: func(string) error { return errors.New("detached") },
 		getenv: func(name string) string {
 			return map[string]string{"NOTIFY_SOCKET": filepath.Join(f.dir, "notify")}[name]
@@ -206,7 +206,7 @@ func TestStartFails(t *testing.T) {
 		{"no-capabilities", func(_ *testing.T, _ *fixture, e *env) {
 			e.capable = func() error { return errors.New("start: missing CAP_BPF") }
 		}, nil, 1, "missing CAP_BPF", false},
-		{"host-and-port", nil, []string{"--api", "127.0.0.1:0"}, 1, "only unix sockets in this release", false},
+		{"host-and-port-without-tls", nil, []string{"--api", "127.0.0.1:0"}, 2, "tls is incomplete", false},
 		{"corrupt-store", func(t *testing.T, f *fixture, _ *env) {
 			if err := os.MkdirAll(filepath.Join(f.dir, "state"), 0o700); err != nil {
 				t.Fatal(err)

@@ -36,7 +36,7 @@ limits: {vips: 10, backends: 20, slots: 4096}
 
 func TestSettings(t *testing.T) {
 	whole := settings{
-		interfaces: []string{"eth0", "eth1"}, mode: "auto", api: "unix:///tmp/a.sock", apiGroup: "sluice", stateDir: "/tmp/state",
+		interfaces: []string{"eth0", "eth1"}, mode: "auto", api: []string{"unix:///tmp/a.sock"}, apiGroup: "sluice", stateDir: "/tmp/state",
 		bpffsDir: "/sys/fs/bpf/a", seedFile: "/tmp/seed", unmatched: "drop", logFormat: "json",
 		limits: lb.Limits{VIPs: 10, Backends: 20, Slots: 4096},
 	}

@@ -3,7 +3,8 @@
 // Conventions: names match [a-z0-9]([a-z0-9.-]{0,62}); addresses are text; ports are text on the wire, as in the
 // document. Writes are transactions: applied whole or not at all, each one a new revision. A write whose result equals
 // what is there changes nothing and keeps the revision. Errors carry google.rpc.BadRequest with one field violation for
-// each fault. Codes: INVALID_ARGUMENT a refused value; NOT_FOUND an unknown name; ALREADY_EXISTS a name that is taken;
+// each fault. Codes: UNAUTHENTICATED no valid client certificate; PERMISSION_DENIED the caller's role is not enough;
+// RESOURCE_EXHAUSTED a request that is too large; INVALID_ARGUMENT a refused value; NOT_FOUND an unknown name; ALREADY_EXISTS a name that is taken;
 // ABORTED a stale expected_revision; FAILED_PRECONDITION an object that is still in use; UNAVAILABLE the data plane or
 // the store cannot take the change (the old state stays).
 
@@ -3884,8 +3885,13 @@ type GetStatusResponse struct {
 	// Kernel memory of the maps in bytes.
 	MapMemoryBytes uint64 `protobuf:"varint,9,opt,name=map_memory_bytes,json=mapMemoryBytes,proto3" json:"map_memory_bytes,omitempty"`
 	// "pass" or "drop".
-	Unmatched     string         `protobuf:"bytes,10,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
-	Tables        []*TableDigest `protobuf:"bytes,11,rep,name=tables,proto3" json:"tables,omitempty"`
+	Unmatched string         `protobuf:"bytes,10,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
+	Tables    []*TableDigest `protobuf:"bytes,11,rep,name=tables,proto3" json:"tables,omitempty"`
+	// Who asks, as lbd sees it: "unix:USER" or "tls:NAME", and its role: "viewer", "operator" or "editor".
+	Caller string `protobuf:"bytes,60,opt,name=caller,proto3" json:"caller,omitempty"`
+	Role   string `protobuf:"bytes,61,opt,name=role,proto3" json:"role,omitempty"`
+	// Certificates in use, the node's own first; empty where the API does not listen on TCP.
+	Certificates  []*Certificate `protobuf:"bytes,62,rep,name=certificates,proto3" json:"certificates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3997,6 +4003,97 @@ func (x *GetStatusResponse) GetTables() []*TableDigest {
 	return nil
 }
 
+func (x *GetStatusResponse) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+// Certificate is one of those that the API uses over TCP.
+type Certificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "tls.cert" or "tls.client_ca".
+	Use           string                 `protobuf:"bytes,1,opt,name=use,proto3" json:"use,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Subject       string                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Certificate) GetUse() string {
+	if x != nil {
+		return x.Use
+	}
+	return ""
+}
+
+func (x *Certificate) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Certificate) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Certificate) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
 // Interface is one managed interface.
 type Interface struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4016,7 +4113,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4028,7 +4125,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4041,7 +4138,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Interface) GetName() string {
@@ -4106,7 +4203,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4118,7 +4215,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4131,7 +4228,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Limit) GetName() string {
@@ -4166,7 +4263,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4178,7 +4275,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4191,7 +4288,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TableDigest) GetPool() string {
@@ -4471,7 +4568,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12,\n" +
 	"\acounter\x18\x03 \x01(\v2\x12.sluice.v1.CounterR\acounter\"\x12\n" +
-	"\x10GetStatusRequest\"\xc0\x03\n" +
+	"\x10GetStatusRequest\"\xa8\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12 \n" +
@@ -4486,7 +4583,15 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x10map_memory_bytes\x18\t \x01(\x04R\x0emapMemoryBytes\x12\x1c\n" +
 	"\tunmatched\x18\n" +
 	" \x01(\tR\tunmatched\x12.\n" +
-	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\"\xb5\x01\n" +
+	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\x12\x16\n" +
+	"\x06caller\x18< \x01(\tR\x06caller\x12\x12\n" +
+	"\x04role\x18= \x01(\tR\x04role\x12:\n" +
+	"\fcertificates\x18> \x03(\v2\x16.sluice.v1.CertificateR\fcertificates\"\x86\x01\n" +
+	"\vCertificate\x12\x10\n" +
+	"\x03use\x18\x01 \x01(\tR\x03use\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x127\n" +
+	"\tnot_after\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\"\xb5\x01\n" +
 	"\tInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x18\n" +
@@ -4561,7 +4666,7 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
@@ -4627,11 +4732,12 @@ var file_sluice_v1_sluice_proto_goTypes = []any{
 	(*BackendStat)(nil),           // 61: sluice.v1.BackendStat
 	(*GetStatusRequest)(nil),      // 62: sluice.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 63: sluice.v1.GetStatusResponse
-	(*Interface)(nil),             // 64: sluice.v1.Interface
-	(*Limit)(nil),                 // 65: sluice.v1.Limit
-	(*TableDigest)(nil),           // 66: sluice.v1.TableDigest
-	(*durationpb.Duration)(nil),   // 67: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 68: google.protobuf.Timestamp
+	(*Certificate)(nil),           // 64: sluice.v1.Certificate
+	(*Interface)(nil),             // 65: sluice.v1.Interface
+	(*Limit)(nil),                 // 66: sluice.v1.Limit
+	(*TableDigest)(nil),           // 67: sluice.v1.TableDigest
+	(*durationpb.Duration)(nil),   // 68: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 69: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	9,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
@@ -4639,8 +4745,8 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	0,  // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,  // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
 	10, // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	67, // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	67, // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	68, // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	68, // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
 	2,  // 7: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
 	13, // 8: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
 	4,  // 9: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
@@ -4664,8 +4770,8 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	12, // 27: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
 	1,  // 28: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
 	11, // 29: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	67, // 30: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	67, // 31: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	68, // 30: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	68, // 31: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
 	12, // 32: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
 	11, // 33: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
 	12, // 34: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
@@ -4685,7 +4791,7 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	55, // 48: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
 	3,  // 49: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
 	5,  // 50: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	68, // 51: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	69, // 51: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
 	11, // 52: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
 	12, // 53: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
 	2,  // 54: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
@@ -4694,62 +4800,64 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	52, // 57: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
 	0,  // 58: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
 	6,  // 59: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	68, // 60: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	69, // 60: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
 	59, // 61: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
 	60, // 62: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
 	61, // 63: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
 	58, // 64: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
 	55, // 65: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
 	55, // 66: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	68, // 67: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	64, // 68: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	65, // 69: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	66, // 70: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	14, // 71: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	16, // 72: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	18, // 73: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	20, // 74: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	22, // 75: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	24, // 76: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	27, // 77: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	29, // 78: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	31, // 79: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	33, // 80: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	36, // 81: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	38, // 82: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	40, // 83: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	42, // 84: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	46, // 85: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	48, // 86: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	50, // 87: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	53, // 88: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	56, // 89: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	62, // 90: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	15, // 91: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	17, // 92: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	19, // 93: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	21, // 94: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	23, // 95: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	25, // 96: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	28, // 97: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	30, // 98: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	32, // 99: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	34, // 100: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	37, // 101: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	39, // 102: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	41, // 103: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	43, // 104: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	47, // 105: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	49, // 106: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	51, // 107: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	54, // 108: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	57, // 109: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	63, // 110: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	91, // [91:111] is the sub-list for method output_type
-	71, // [71:91] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	69, // 67: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	65, // 68: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	66, // 69: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	67, // 70: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	64, // 71: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
+	69, // 72: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	14, // 73: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	16, // 74: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	18, // 75: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	20, // 76: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	22, // 77: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	24, // 78: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	27, // 79: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	29, // 80: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	31, // 81: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	33, // 82: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	36, // 83: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	38, // 84: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	40, // 85: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	42, // 86: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	46, // 87: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	48, // 88: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	50, // 89: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	53, // 90: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	56, // 91: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	62, // 92: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	15, // 93: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	17, // 94: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	19, // 95: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	21, // 96: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	23, // 97: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	25, // 98: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	28, // 99: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	30, // 100: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	32, // 101: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	34, // 102: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	37, // 103: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	39, // 104: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	41, // 105: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	43, // 106: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	47, // 107: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	49, // 108: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	51, // 109: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	54, // 110: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	57, // 111: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	63, // 112: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	93, // [93:113] is the sub-list for method output_type
+	73, // [73:93] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -4767,7 +4875,7 @@ func file_sluice_v1_sluice_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

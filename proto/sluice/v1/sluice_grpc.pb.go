@@ -3,7 +3,8 @@
 // Conventions: names match [a-z0-9]([a-z0-9.-]{0,62}); addresses are text; ports are text on the wire, as in the
 // document. Writes are transactions: applied whole or not at all, each one a new revision. A write whose result equals
 // what is there changes nothing and keeps the revision. Errors carry google.rpc.BadRequest with one field violation for
-// each fault. Codes: INVALID_ARGUMENT a refused value; NOT_FOUND an unknown name; ALREADY_EXISTS a name that is taken;
+// each fault. Codes: UNAUTHENTICATED no valid client certificate; PERMISSION_DENIED the caller's role is not enough;
+// RESOURCE_EXHAUSTED a request that is too large; INVALID_ARGUMENT a refused value; NOT_FOUND an unknown name; ALREADY_EXISTS a name that is taken;
 // ABORTED a stale expected_revision; FAILED_PRECONDITION an object that is still in use; UNAVAILABLE the data plane or
 // the store cannot take the change (the old state stays).
 

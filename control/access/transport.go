@@ -1,0 +1,108 @@
+package access
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+)
+
+// peerInfo is what a connection proved when it was made.
+type peerInfo struct {
+	credentials.CommonAuthInfo
+	caller Caller
+}
+
+// AuthType is part of grpc's credentials.AuthInfo.
+func (p peerInfo) AuthType() string {
+	if p.caller.Certificate != nil {
+		return "tls"
+	}
+	return "unix"
+}
+
+// transport lets each connection prove who it is, in the way of its kind.
+type transport struct {
+	guard *Guard
+
+	mu sync.Mutex
+	// told is when a refused connection was last logged, silent how many were not since.
+	told   time.Time
+	silent int
+}
+
+// ServerHandshake is part of grpc's credentials.TransportCredentials.
+func (t *transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	inner := raw
+	if c, ok := raw.(*countedConn); ok {
+		inner = c.Conn
+	}
+	var (
+		conn = raw
+		info peerInfo
+		err  error
+	)
+	switch c := inner.(type) {
+	case *net.UnixConn:
+		info.caller, err = processCaller(c)
+		info.caller.Role = t.guard.policy.processRole(info.caller)
+	default:
+		conn, info.caller, err = t.tls(raw)
+	}
+	if err != nil {
+		t.tell(raw.RemoteAddr(), err)
+		return nil, nil, errors.Join(err, raw.Close())
+	}
+	info.SecurityLevel = credentials.PrivacyAndIntegrity
+	return conn, info, nil
+}
+
+func (t *transport) tls(raw net.Conn) (net.Conn, Caller, error) {
+	if t.guard.certificates == nil {
+		return nil, Caller{}, errors.New("a connection over TCP without certificates")
+	}
+	conn, info, err := credentials.NewTLS(t.guard.certificates.current()).ServerHandshake(raw)
+	if err != nil {
+		return nil, Caller{}, err
+	}
+	state, ok := info.(credentials.TLSInfo)
+	if !ok || len(state.State.PeerCertificates) == 0 || state.State.Version < tls.VersionTLS13 {
+		return nil, Caller{}, fmt.Errorf("a connection without client certificate")
+	}
+	caller := certificateCaller(state.State.PeerCertificates[0], raw.RemoteAddr())
+	caller.Role = t.guard.policy.certificateRole(caller.Certificate)
+	return conn, caller, nil
+}
+
+// tell logs a refused connection, at most one each second: anybody can open connections.
+func (t *transport) tell(from net.Addr, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.told) < time.Second {
+		t.silent++
+		return
+	}
+	t.guard.log.Warn("connection refused", "from", from.String(), "err", err, "others_before", t.silent)
+	t.told, t.silent = time.Now(), 0
+}
+
+// ClientHandshake is part of grpc's credentials.TransportCredentials: the daemon calls nobody.
+func (t *transport) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("credentials of a server")
+}
+
+// Info is part of grpc's credentials.TransportCredentials.
+func (t *transport) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "tls or unix"}
+}
+
+// Clone is part of grpc's credentials.TransportCredentials. Nothing in it belongs to one server.
+func (t *transport) Clone() credentials.TransportCredentials { return t }
+
+// OverrideServerName is part of grpc's credentials.TransportCredentials.
+func (t *transport) OverrideServerName(string) error { return nil }
