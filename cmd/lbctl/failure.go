@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"syscall"
 
@@ -109,6 +110,8 @@ func (c *cli) message(err error) string {
 	switch {
 	case c.unreachable != nil:
 		return fmt.Sprintf("lbd does not answer at %s: %s", c.server, remedy(c.unreachable))
+	case c.untrusted != nil && ok && s.Code() == codes.Unavailable:
+		return fmt.Sprintf("no connection to lbd at %s: %s", c.server, c.trustRemedy(c.untrusted))
 	case errors.Is(err, context.Canceled) || ok && s.Code() == codes.Canceled:
 		return "interrupted"
 	case ok && s.Code() == codes.DeadlineExceeded:
@@ -121,11 +124,18 @@ func (c *cli) message(err error) string {
 	return err.Error()
 }
 
+func isTCP(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Net == "tcp"
+}
+
 // remedy says why the socket cannot be reached, and what to do.
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "no such socket (start lbd, or name its socket with --server)"
+	case isTCP(err) && errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there (start lbd with this address in api, or name another one with --server)"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "the socket is there but nobody listens (start lbd)"
 	case errors.Is(err, fs.ErrPermission):

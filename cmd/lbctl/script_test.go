@@ -29,6 +29,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 //	lbctl ARGS...        runs lbctl; standard input is the file that STDIN names
 //	code N               checks the exit code of the last lbctl
 //	server ok|hang|down  answers, never answers, or answers that it cannot
+//	tls [expired]        serves on TCP, too: $TCP is the address, $PLAIN one where nobody speaks TLS; certificates are files
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(scripts) == 0 {
@@ -45,6 +46,7 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("exit code %s, want %v", got, args)
 				}
 			},
+			"tls":    func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).serveTLS(ts, args) },
 			"server": func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.setMode(args[0]) },
 		},
 	})
@@ -54,11 +56,12 @@ func TestScripts(t *testing.T) {
 type session struct {
 	server   *server
 	listener *bufconn.Listener
+	cleanup  func(func())
 	code     int
 }
 
 func newSession(cleanup func(func())) *session {
-	s := &session{server: newServer(), listener: bufconn.Listen(1 << 20)}
+	s := &session{server: newServer(), listener: bufconn.Listen(1 << 20), cleanup: cleanup}
 	g := grpc.NewServer()
 	sluicev1.RegisterSluiceServer(g, s.server)
 	go func() { _ = g.Serve(s.listener) }() // ends with Stop
@@ -87,10 +90,10 @@ func (s *session) lbctl(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // dial reaches the script's server at the default socket, and any other path for real.
-func (s *session) dial(ctx context.Context, path string) (net.Conn, error) {
-	if path == "/run/sluice/lbd.sock" {
+func (s *session) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if address == "/run/sluice/lbd.sock" {
 		return s.listener.DialContext(ctx)
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", path)
+	return d.DialContext(ctx, network, address)
 }
