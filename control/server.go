@@ -42,7 +42,7 @@ func NewServer(engine *Engine, version string, log *slog.Logger, guard *access.G
 		grpc.ChainUnaryInterceptor(guard.Unary, s.intercept),
 		grpc.ChainStreamInterceptor(guard.Stream),
 	)...)
-	s.grpc.RegisterService(access.Describe(sluicev1.Sluice_ServiceDesc), s)
+	sluicev1.RegisterSluiceServer(s.grpc, s)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	s.setHealth(healthv1.HealthCheckResponse_NOT_SERVING)

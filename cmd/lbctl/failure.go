@@ -118,10 +118,21 @@ func (c *cli) message(err error) string {
 		return fmt.Sprintf("no answer from lbd at %s within %s (raise --timeout)", c.server, c.timeout)
 	case ok && s.Code() == codes.Unimplemented:
 		return fmt.Sprintf("lbd at %s does not know this call: %s (use the lbctl of its release)", c.server, s.Message())
+	case ok && s.Code() == codes.ResourceExhausted:
+		return tooLarge(s.Message())
 	case ok:
 		return s.Message()
 	}
 	return err.Error()
+}
+
+// tooLarge says in words what lbd's library says of a request that is refused by its length.
+func tooLarge(message string) string {
+	var size, limit int
+	if _, err := fmt.Sscanf(message, "grpc: received message larger than max (%d vs. %d)", &size, &limit); err != nil {
+		return message
+	}
+	return fmt.Sprintf("the request is too large: it has %d bytes, lbd takes %d at most (share pools between VIPs, or apply less)", size, limit)
 }
 
 func isTCP(err error) bool {

@@ -114,7 +114,7 @@ type stream struct {
 func (s *stream) Context() context.Context { return s.ctx }
 
 func (s *stream) RecvMsg(m any) error {
-	err := TooLarge(s.ServerStream.RecvMsg(m))
+	err := s.ServerStream.RecvMsg(m)
 	if err == nil && s.request == nil {
 		s.request = m
 	}

@@ -1,17 +1,13 @@
 package access
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
 )
 
 const (
@@ -40,32 +36,6 @@ func (g *Guard) ServerOptions(maxMessage int) []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: quietTime, Timeout: answerTime}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: mayAsk, PermitWithoutStream: true}),
 	}
-}
-
-// Describe returns a service whose methods say clearly when a request is too large. The library refuses it by the length
-// that stands in front, before it reads it and before any interceptor.
-func Describe(d grpc.ServiceDesc) *grpc.ServiceDesc {
-	d.Methods = append([]grpc.MethodDesc{}, d.Methods...)
-	for i := range d.Methods {
-		handle := d.Methods[i].Handler
-		d.Methods[i].Handler = func(srv any, ctx context.Context, dec func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
-			return handle(srv, ctx, func(m any) error { return TooLarge(dec(m)) }, interceptor)
-		}
-	}
-	return &d
-}
-
-// TooLarge rewords the library's refusal of a message by its size; other errors pass.
-func TooLarge(err error) error {
-	s, ok := status.FromError(err)
-	if err == nil || !ok || s.Code() != codes.ResourceExhausted {
-		return err
-	}
-	var size, limit int
-	if _, e := fmt.Sscanf(s.Message(), "grpc: received message larger than max (%d vs. %d)", &size, &limit); e != nil {
-		return err
-	}
-	return status.Errorf(codes.ResourceExhausted, "the request has %d bytes, lbd takes %d at most (split it into several calls)", size, limit)
 }
 
 // Limit closes connections beyond the most that a listener may hold at a time. They are not kept waiting: whoever opens

@@ -52,6 +52,15 @@ var methods = map[string]need{
 	reflectOld + "ServerReflectionInfo": {role: Viewer},
 }
 
+// Methods returns the role that each known method needs, by its full name, such as "/sluice.v1.Sluice/Apply".
+func Methods() map[string]Role {
+	out := map[string]Role{}
+	for name, need := range methods {
+		out[name] = need.role
+	}
+	return out
+}
+
 // adminFields are what an operator's SetBackend may hold, besides its options.
 var adminFields = []string{"pool", "name", "admin", "options"}
 
