@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -66,17 +66,31 @@ func (t *transport) tls(raw net.Conn) (net.Conn, Caller, error) {
 	if t.guard.certificates == nil {
 		return nil, Caller{}, errors.New("a connection over TCP without certificates")
 	}
-	conn, info, err := credentials.NewTLS(t.guard.certificates.current()).ServerHandshake(raw)
-	if err != nil {
+	conn := tls.Server(raw, t.guard.certificates.current())
+	if err := conn.Handshake(); err != nil { // grpc has set a deadline
+		linger(raw)
 		return nil, Caller{}, err
 	}
-	state, ok := info.(credentials.TLSInfo)
-	if !ok || len(state.State.PeerCertificates) == 0 || state.State.Version < tls.VersionTLS13 {
-		return nil, Caller{}, fmt.Errorf("a connection without client certificate")
+	state := conn.ConnectionState()
+	if len(state.PeerCertificates) == 0 || state.NegotiatedProtocol != "h2" {
+		return nil, Caller{}, errors.New("a connection without client certificate or HTTP/2")
 	}
-	caller := certificateCaller(state.State.PeerCertificates[0], raw.RemoteAddr())
+	caller := certificateCaller(state.PeerCertificates[0], raw.RemoteAddr())
 	caller.Role = t.guard.policy.certificateRole(caller.Certificate)
 	return conn, caller, nil
+}
+
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 64 << 10
+)
+
+// linger takes what a refused client sends for a moment. To close at once would reset the connection, and the reset might
+// overtake the alert that tells the client why.
+func linger(c net.Conn) {
+	if err := c.SetReadDeadline(time.Now().Add(lingerTime)); err == nil {
+		_, _ = io.CopyN(io.Discard, c, lingerBytes) // whatever it is, and however it ends
+	}
 }
 
 // tell logs a refused connection, at most one each second: anybody can open connections.
