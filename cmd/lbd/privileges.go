@@ -57,8 +57,10 @@ func confineTo(keep uint64, last int) error {
 		return err
 	}
 	has := uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
+	if err := prctl(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
+		return err
+	}
 	errs := []error{
-		prctl(unix.PR_SET_NO_NEW_PRIVS, 1),
 		prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL),
 	}
 	// The bounding set takes CAP_SETPCAP. Without it there is nothing to regain either: see no_new_privs.
@@ -80,9 +82,15 @@ func confineTo(keep uint64, last int) error {
 	return errors.Join(errs...)
 }
 
+var errCgo = errors.New("lbd was built with cgo, which has threads of its own (build it with CGO_ENABLED=0, as make does)")
+
 // prctl is for settings of threads: each one has them for itself.
 func prctl(option int, argument uintptr) error {
-	if _, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, uintptr(option), argument, 0, 0, 0, 0); errno != 0 {
+	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, uintptr(option), argument, 0, 0, 0, 0)
+	if errno == syscall.ENOTSUP {
+		return errCgo
+	}
+	if errno != 0 {
 		return fmt.Errorf("prctl %d %d: %w", option, argument, errno)
 	}
 	return nil

@@ -213,19 +213,12 @@ func TestReloadKeepsConnections(t *testing.T) {
 	next := certtest.MustCA(t, "Next")
 	w.writeNode(t, next)
 	w.writeCA(t, next)
-	deadline := time.Now().Add(access.ReloadInterval + 5*time.Second)
-	for {
-		got, err := who(t, w.client(t, next, next, certtest.Spec{CN: "alice"}))
-		if err == nil && got == "tls:alice editor" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the new certificates are not in use: %v", err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	eventually(t, func() bool { return w.certificates.List()[1].Subject == "CN=Next" }, "the new certificates are not in use")
 	cancel()
 	<-done
+	if got, err := who(t, w.client(t, next, next, certtest.Spec{CN: "alice"})); err != nil || got != "tls:alice editor" {
+		t.Errorf("a new connection: %q, %v", got, err)
+	}
 	if got, err := who(t, old); err != nil || got != "tls:alice editor" {
 		t.Errorf("the open connection: %q, %v", got, err)
 	}
@@ -294,7 +287,7 @@ func TestTooManyConnections(t *testing.T) {
 
 func eventually(t *testing.T, ok func() bool, otherwise string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); {
+	for deadline := time.Now().Add(access.ReloadInterval + 5*time.Second); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatal(otherwise)
 		}

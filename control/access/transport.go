@@ -56,6 +56,7 @@ func (t *transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 	}
 	if err != nil {
 		t.tell(raw.RemoteAddr(), err)
+		linger(raw)
 		return nil, nil, errors.Join(err, raw.Close())
 	}
 	info.SecurityLevel = credentials.PrivacyAndIntegrity
@@ -68,7 +69,6 @@ func (t *transport) tls(raw net.Conn) (net.Conn, Caller, error) {
 	}
 	conn := tls.Server(raw, t.guard.certificates.current())
 	if err := conn.Handshake(); err != nil { // grpc has set a deadline
-		linger(raw)
 		return nil, Caller{}, err
 	}
 	state := conn.ConnectionState()
