@@ -27,10 +27,12 @@ var methods = map[string]need{
 	service + "ListPools":    {role: Viewer},
 	service + "ListBackends": {role: Viewer},
 	service + "ListSlots":    {role: Viewer},
+	service + "ListFlows":    {role: Viewer},
 	service + "GetStats":     {role: Viewer},
 	service + "GetStatus":    {role: Viewer},
 
 	service + "SetWeight":  {role: Operator},
+	service + "SetAdmin":   {role: Operator},
 	service + "SetBackend": {role: Editor, mild: setsAdminOnly},
 
 	service + "Apply":         {role: Editor},
