@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,6 +281,43 @@ func TestTooLargeRequest(t *testing.T) {
 	if _, err := c.GetStatus(t.Context(), &sluicev1.GetStatusRequest{}); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
+}
+
+// Two writers that read, change and write: no change is lost, and who was slower is told so.
+func TestTwoWriters(t *testing.T) {
+	n := mustServeTCP(t)
+	var made, lost atomic.Int64
+	var writers sync.WaitGroup
+	for w := range 2 {
+		c := sluicev1.NewSluiceClient(n.dial(t, "editor"))
+		writers.Go(func() {
+			for i := 0; i < 25; {
+				v, err := c.Export(t.Context(), &sluicev1.ExportRequest{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, err = c.CreatePool(t.Context(), &sluicev1.CreatePoolRequest{Pool: &sluicev1.Pool{Name: fmt.Sprintf("p%d-%d", w, i)},
+					Options: &sluicev1.WriteOptions{ExpectedRevision: v.GetRevision()}})
+				switch status.Code(err) {
+				case codes.OK:
+					made.Add(1)
+					i++
+				case codes.Aborted:
+					lost.Add(1)
+				default:
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	st := n.engine.State()
+	if made.Load() != 50 || st.Revision != 51 || len(st.Config.Pools) != 51 {
+		t.Errorf("%d made, revision %d, %d pools; want 50, 51, 51", made.Load(), st.Revision, len(st.Config.Pools))
+	}
+	t.Logf("%d writes came too late and were told so", lost.Load())
 }
 
 func TestAliveAndStuck(t *testing.T) {

@@ -191,7 +191,7 @@ func (c *call) survive(work func() (any, error)) (resp any, err error) {
 // end records a call that changes the node, or would have.
 func (c *call) end(req, resp any, err error) {
 	if c.denied {
-		c.guard.log.Warn("call denied", "method", c.method, "caller", c.caller.Name, "err", err)
+		c.guard.log.Warn("call denied", "method", c.method, "caller", c.caller.Name, "reason", message(err))
 	}
 	if c.guard.audit == nil || c.need.role <= Viewer {
 		return

@@ -10,10 +10,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -40,8 +43,7 @@ func (api) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*sluice
 }
 
 func (api) DeleteVip(context.Context, *sluicev1.DeleteVipRequest) (*sluicev1.DeleteVipResponse, error) {
-	var none *sluicev1.Outcome
-	return &sluicev1.DeleteVipResponse{Outcome: &sluicev1.Outcome{Revision: none.Revision}}, nil // a fault: none is nil
+	panic("a fault")
 }
 
 // output is written by the server's goroutines.
@@ -163,6 +165,97 @@ func TestWhoCalls(t *testing.T) {
 	if err != nil || !strings.HasPrefix(got, "unix:") || !strings.HasSuffix(got, " editor") {
 		t.Errorf("unix: %q, %v", got, err)
 	}
+}
+
+// Processes of other users connect: who they are, and their groups, come from the kernel.
+func TestProcessesByTheirCredentials(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("being another user takes root")
+		}
+		t.Skip("being another user takes root")
+	}
+	w := mustWorld(t, access.Rule{Role: access.Viewer, Kind: access.GID, Value: "4002"}, access.Rule{Role: access.Operator, Kind: access.UID, Value: "4100"})
+	path := strings.TrimPrefix(w.unix, "unix://")
+	for dir := filepath.Dir(path); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		uid    int
+		groups []uint32
+		want   string
+	}{
+		{4100, nil, "unix:4100 operator"},
+		{4101, []uint32{4001, 4002}, "unix:4101 viewer"},
+		{4101, []uint32{4001}, "has no role"},
+		{4101, append(manyGroups(), 4002), "unix:4101 viewer"},
+		{0, nil, "unix:root editor"},
+	} {
+		conn, err := grpc.NewClient("passthrough:unix", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return dialAs(row.uid, row.groups, path) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := who(t, sluicev1.NewSluiceClient(conn))
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, row.want) {
+			t.Errorf("user %d in %d groups: %q, want %q", row.uid, len(row.groups), got, row.want)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// manyGroups are more than a first question to the kernel has room for.
+func manyGroups() (out []uint32) {
+	for i := range uint32(300) {
+		out = append(out, 5000+i)
+	}
+	return out
+}
+
+// dialAs connects on a thread that is another user for the rest of its life.
+func dialAs(uid int, groups []uint32, path string) (conn net.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		var first unsafe.Pointer
+		if len(groups) > 0 {
+			first = unsafe.Pointer(&groups[0])
+		}
+		steps := []func() syscall.Errno{
+			func() syscall.Errno {
+				_, _, e := syscall.RawSyscall(syscall.SYS_SETGROUPS, uintptr(len(groups)), uintptr(first), 0)
+				return e
+			},
+			func() syscall.Errno {
+				_, _, e := syscall.RawSyscall(syscall.SYS_SETRESGID, uintptr(uid), uintptr(uid), uintptr(uid))
+				return e
+			},
+			func() syscall.Errno {
+				_, _, e := syscall.RawSyscall(syscall.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
+				return e
+			},
+		}
+		for _, step := range steps {
+			if e := step(); e != 0 {
+				err = e
+				return
+			}
+		}
+		conn, err = net.Dial("unix", path)
+	}()
+	<-done
+	return conn, err
 }
 
 func TestConnectionsThatAreRefused(t *testing.T) {
