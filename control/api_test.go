@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,9 +17,9 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sluice-lb/sluice/control"
-	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 	"github.com/sluice-lb/sluice/proto/translate"
@@ -27,25 +28,13 @@ import (
 // mustServe serves a node's API and returns a connection to it.
 func mustServe(t testing.TB, n *node) (*grpc.ClientConn, *control.Server) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "api") // the test's own would hold its name, and a URL has no "#"
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	address := "unix://" + filepath.Join(dir, "lbd.sock") // whoever runs the test is the daemon's user, an editor
-	l, err := control.Listen(address, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := access.New(access.Options{Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := control.NewServer(n.engine, "v0-test", quiet, guard)
+	l := bufconn.Listen(1 << 20)
+	server := control.NewServer(n.engine, "v0-test", quiet, ownGuard())
 	served := make(chan error, 1)
 	go func() { served <- server.GRPC().Serve(l) }()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(control.MaxMessage)))
+	conn, err := grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(control.MaxMessage)),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluice-lb/sluice/control"
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
@@ -37,6 +38,15 @@ func openNode(dir string, step func(string)) (*node, error) {
 	n.engine = control.NewEngine(control.Options{Dataplane: dp, Store: n.store, NextHops: n.hops, Seed: s.Seed(),
 		Limits: lb.DefaultLimits, Log: quiet, Step: step})
 	return n, n.engine.Start(background())
+}
+
+// ownGuard lets the daemon's own user, who runs the test, do everything.
+func ownGuard() *access.Guard {
+	g, err := access.New(access.Options{Log: quiet})
+	if err != nil {
+		panic(err) // without rules there is nothing to fail
+	}
+	return g
 }
 
 func mustNode(t testing.TB, dir string) *node {
