@@ -52,7 +52,7 @@ func confineChild() error {
 	}
 	if err := os.Mkdir(filepath.Join(os.Getenv(envDir), "mount"), 0o700); err == nil {
 		if err := unix.Mount("none", filepath.Join(os.Getenv(envDir), "mount"), "tmpfs", 0, ""); !errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("mounting after the drop: want %q, got %w", unix.EPERM, err)
+			return fmt.Errorf("mounting after the drop is not refused: %w", err)
 		}
 	}
 	kernel, err := nexthop.NewNetlink(nil)

@@ -323,11 +323,11 @@ func TestReloadKeepsConnections(t *testing.T) {
 // A connection outlives its certificate, but no call does.
 func TestExpiryOnAnOpenConnection(t *testing.T) {
 	w := mustWorld(t, alice...)
-	c := w.client(t, w.ca, w.ca, certtest.Spec{CN: "alice", NotAfter: time.Now().Add(2 * time.Second)})
+	c := w.client(t, w.ca, w.ca, certtest.Spec{CN: "alice", NotAfter: time.Now().Add(4 * time.Second)})
 	if _, err := who(t, c); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(3 * time.Second) // a certificate's time has whole seconds
+	time.Sleep(4100 * time.Millisecond) // a certificate's time has whole seconds
 	_, err := who(t, c)
 	if status.Code(err) != codes.Unauthenticated || !strings.Contains(err.Error(), "the certificate of tls:alice expired at") {
 		t.Errorf("got %v", err)
