@@ -42,7 +42,7 @@ func (e *Engine) age() error {
 	if st.SameMotion(prev) {
 		return nil
 	}
-	if err := e.publishLocked(st); err != nil {
+	if err := e.publishLocked(st, nil); err != nil {
 		return err
 	}
 	e.sweeps = lastSweeps

@@ -16,10 +16,14 @@ import (
 const (
 	envCrashDir  = "SLUICE_TEST_CRASH_DIR"
 	envCrashStep = "SLUICE_TEST_CRASH_STEP"
+	envCrashSeed = "SLUICE_TEST_CRASH_SEED"
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(envCrashDir); dir != "" {
+		if seed := os.Getenv(envCrashSeed); seed != "" {
+			crashAtRandom(dir, seed)
+		}
 		crash(dir, os.Getenv(envCrashStep))
 	}
 	os.Exit(m.Run())

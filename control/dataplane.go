@@ -24,6 +24,8 @@ type Dataplane interface {
 	Repair() error
 	// Counters reads all counters.
 	Counters() (lb.Counters, error)
+	// Check compares what the maps hold with a state, which must be the one that is live.
+	Check(*lb.State) error
 	// Info describes the interfaces and the maps.
 	Info() (lb.DataplaneInfo, error)
 }

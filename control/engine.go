@@ -1,15 +1,16 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-lb/sluice/control/nexthop"
+	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
 
@@ -63,6 +64,13 @@ type Engine struct {
 	uncommitted error
 	// unpublished is why a change of next hops is not published yet; nil when it is.
 	unpublished error
+	// confirm is the confirmation that the live revision waits for; nil where it waits for none. deadline fires when it
+	// may have passed, and unreverted is why going back failed then.
+	confirm    *store.Confirmation
+	deadline   *time.Timer
+	unreverted error
+
+	flows flowMeter
 }
 
 // NewEngine returns an Engine that has done nothing yet; Start is next.
@@ -70,8 +78,10 @@ func NewEngine(o Options) *Engine {
 	e := &Engine{
 		dp: o.Dataplane, store: o.Store, hops: o.NextHops, seed: o.Seed, limits: o.Limits,
 		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
-		alive: make(chan chan struct{}),
+		alive:    make(chan chan struct{}),
+		deadline: time.NewTimer(time.Hour),
 	}
+	e.deadline.Stop()
 	if e.attach == nil {
 		e.attach = func() error { return nil }
 	}
@@ -84,12 +94,13 @@ func NewEngine(o Options) *Engine {
 // State is what packets see. It must not be modified. Before Start it is nil.
 func (e *Engine) State() *lb.State { return e.state.Load() }
 
-// publishLocked makes st the state that packets see. Where it fails everything is as it was.
-func (e *Engine) publishLocked(st *lb.State) error {
+// publishLocked makes st the state that packets see; r is its entry in the history, nil where it is no new revision. Where
+// it fails everything is as it was.
+func (e *Engine) publishLocked(st *lb.State, r *store.Revision) error {
 	if err := e.commitLocked(); err != nil {
 		return unavailable("publish: the store cannot take the change before this one", err)
 	}
-	if err := e.showLocked(st); err != nil {
+	if err := e.showLocked(st, r); err != nil {
 		return err
 	}
 	e.uncommitted = errNotYet
@@ -102,15 +113,18 @@ func (e *Engine) publishLocked(st *lb.State) error {
 }
 
 // showLocked is publishLocked without the commit: after it the store has st as pending.
-func (e *Engine) showLocked(st *lb.State) error {
+func (e *Engine) showLocked(st *lb.State, r *store.Revision) error {
 	e.step("begin")
-	if err := e.store.SetPending(st); err != nil {
+	if err := e.store.SetPending(st, r); err != nil {
 		return unavailable("publish: the store cannot take the change", err)
 	}
 	e.step("pending")
 	if err := e.dp.Publish(st); err != nil {
-		e.dropPending(st)
-		return unavailable("publish: the data plane cannot take the change", err)
+		committed := st.Revision
+		if r != nil {
+			committed-- // the one before
+		}
+		return unavailable("publish: the data plane cannot take the change", errors.Join(err, e.dropPending(st, committed)))
 	}
 	e.step("published")
 	e.noteMACsLocked(st)
@@ -120,11 +134,13 @@ func (e *Engine) showLocked(st *lb.State) error {
 }
 
 // dropPending forgets a change that was not made. To fail in that is harmless: no data plane ever gets its number, and
-// the next change overwrites it.
-func (e *Engine) dropPending(st *lb.State) {
-	if err := e.store.DropPending(); err != nil {
+// the next change overwrites it. The error says so, for whoever reads why the change failed.
+func (e *Engine) dropPending(st *lb.State, committed uint64) error {
+	if err := e.store.DropPending(committed); err != nil {
 		e.log.Warn("dropping a failed change failed", "publication", st.Publication, "err", err)
+		return fmt.Errorf("the change stays in the store as pending, which is harmless: %w", err)
 	}
+	return nil
 }
 
 var errNotYet = fmt.Errorf("not tried yet")
@@ -175,8 +191,13 @@ func reached(cfg lb.Config, prev *lb.State) []netip.Addr {
 	if prev == nil {
 		return out
 	}
+	known := make(map[netip.Addr]bool, len(out))
+	for _, a := range out {
+		known[a] = true
+	}
 	for _, a := range prev.Addresses() {
-		if !slices.Contains(out, a) {
+		if !known[a] {
+			known[a] = true
 			out = append(out, a)
 		}
 	}

@@ -167,6 +167,16 @@ func (d *dataplane) DropFlows([]lb.Flow) error { return nil }
 
 func (d *dataplane) Repair() error { return nil }
 
+// Check is what xdp does word by word: the maps hold what the state says.
+func (d *dataplane) Check(st *lb.State) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if diff := mixed(d.maps.State, st); diff != "" {
+		return fmt.Errorf("%s differs", diff)
+	}
+	return nil
+}
+
 func (d *dataplane) Counters() (lb.Counters, error) { return d.counters, nil }
 
 func (d *dataplane) Info() (lb.DataplaneInfo, error) {
@@ -303,11 +313,13 @@ func (f *flakyStore) or(kind string, call func() error) error {
 	return call()
 }
 
-func (f *flakyStore) SetPending(st *lb.State) error {
-	return f.or("pending", func() error { return f.Store.SetPending(st) })
+func (f *flakyStore) SetPending(st *lb.State, r *store.Revision) error {
+	return f.or("pending", func() error { return f.Store.SetPending(st, r) })
 }
 
-func (f *flakyStore) DropPending() error { return f.or("drop", f.Store.DropPending) }
+func (f *flakyStore) DropPending(committed uint64) error {
+	return f.or("drop", func() error { return f.Store.DropPending(committed) })
+}
 
 func (f *flakyStore) Commit(st *lb.State) error {
 	return f.or("commit", func() error { return f.Store.Commit(st) })

@@ -19,10 +19,17 @@ func (e *Engine) Run(ctx context.Context) {
 	tick := time.NewTicker(agePeriod)
 	defer tick.Stop()
 	armed, retry := true, retryFirst
+	sample := time.NewTicker(flowSampleInterval)
+	defer sample.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-sample.C:
+			e.sampleFlows()
+			e.retryCommit()
+		case <-e.deadline.C:
+			e.deadlinePassed(ctx)
 		case answer := <-e.alive:
 			e.answerAlive(answer)
 		case <-e.hops.Changes():
@@ -50,6 +57,15 @@ func (e *Engine) Run(ctx context.Context) {
 			}
 			retry = retryFirst
 		}
+	}
+}
+
+// retryCommit does what the store could not take before, such as while its disk was full.
+func (e *Engine) retryCommit() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.uncommitted != nil && e.commitLocked() == nil {
+		e.log.Info("a published change is committed at last", "revision", e.state.Load().Revision)
 	}
 }
 
@@ -86,7 +102,7 @@ func (e *Engine) republishLocked(prev *lb.State, hops lb.Hops) error {
 	if err != nil {
 		return fmt.Errorf("plan with new next hops: %w", err)
 	}
-	if err := e.publishLocked(st); err != nil {
+	if err := e.publishLocked(st, nil); err != nil {
 		return err
 	}
 	e.log.Info("next hops published", "revision", st.Revision, "publication", st.Publication, "moved", len(moved))

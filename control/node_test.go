@@ -100,6 +100,9 @@ func (n *node) check(t testing.TB) {
 	if diff := mixed(maps.State, st); diff != "" {
 		t.Errorf("data plane and engine: %s differs", diff)
 	}
+	if _, err := n.engine.Check(); err != nil {
+		t.Error(err)
+	}
 	for key, place := range st.Layout.Backends {
 		if want, got := n.hops.Hops([]netip.Addr{place.Address})[place.Address].MAC, maps.MACs[place.Index]; got != want {
 			t.Errorf("backend %s: the data plane sends to %s, want %s", key, got, want)

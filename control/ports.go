@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/sluice-lb/sluice/control/nexthop"
 	"github.com/sluice-lb/sluice/control/store"
@@ -12,9 +13,13 @@ import (
 // Store is what the Engine needs of a store. *store.Store implements it.
 type Store interface {
 	Load() (store.Contents, error)
-	SetPending(*lb.State) error
-	DropPending() error
+	SetPending(*lb.State, *store.Revision) error
+	DropPending(committed uint64) error
 	Commit(*lb.State) error
+	History(upTo uint64, limit int) ([]store.Revision, error)
+	Revision(uint64) (store.Revision, lb.Config, error)
+	KeepHead(*lb.State, store.Revision) error
+	Confirm(revision uint64, author string, at time.Time) error
 }
 
 // NextHops is what the Engine needs of the neighbour watcher. *nexthop.Watcher implements it.

@@ -1,14 +1,17 @@
 package control_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 	"github.com/sluice-lb/sluice/proto/translate"
@@ -33,7 +36,7 @@ func TestRandomCalls(t *testing.T) {
 			c := sluicev1.NewSluiceClient(conn)
 			for range 25 {
 				before := n.engine.State().Revision
-				call, err := randomCall(t, r, c)
+				call, err := randomCall(t.Context(), r, c)
 				switch status.Code(err) {
 				case codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition:
 				default:
@@ -70,12 +73,14 @@ func mustExport(t *testing.T, n *node, c sluicev1.SluiceClient) {
 }
 
 // randomCall draws from few names and addresses, so that many calls meet something that is there.
-func randomCall(t *testing.T, r *rand.Rand, c sluicev1.SluiceClient) (string, error) {
-	ctx := t.Context()
+func randomCall(ctx context.Context, r *rand.Rand, c sluicev1.SluiceClient) (string, error) {
 	pool, name := fmt.Sprintf("p%d", r.IntN(3)), fmt.Sprintf("n%d", r.IntN(4))
 	address := fmt.Sprintf("10.9.3.%d", 1+r.IntN(6))
-	o := &sluicev1.WriteOptions{DryRun: r.IntN(8) == 0}
-	switch r.IntN(9) {
+	o := &sluicev1.WriteOptions{DryRun: r.IntN(8) == 0, Comment: strconv.FormatUint(r.Uint64(), 16)}
+	if r.IntN(8) == 0 {
+		o.Confirm = durationpb.New(time.Hour)
+	}
+	switch r.IntN(12) {
 	case 0:
 		_, err := c.CreatePool(ctx, &sluicev1.CreatePoolRequest{Pool: &sluicev1.Pool{Name: pool}, Options: o})
 		return "create pool " + pool, err
@@ -98,6 +103,16 @@ func randomCall(t *testing.T, r *rand.Rand, c sluicev1.SluiceClient) (string, er
 		_, err := c.CreateVip(ctx, &sluicev1.CreateVipRequest{Vip: &sluicev1.Vip{Name: name, Address: fmt.Sprintf("198.51.100.%d", r.IntN(3)),
 			Protocol: sluicev1.Protocol_PROTOCOL_TCP, Ports: []string{strconv.Itoa(80 + r.IntN(3))}, Pool: pool}, Options: o})
 		return "create vip " + name, err
+	case 8:
+		revision := uint64(r.IntN(12))
+		if newest, err := c.ListRevisions(ctx, &sluicev1.ListRevisionsRequest{Limit: 1}); err == nil && len(newest.GetRevisions()) > 0 && r.IntN(4) > 0 {
+			revision = newest.GetRevisions()[0].GetRevision() - 1 // what is also allowed while a revision waits
+		}
+		_, err := c.Rollback(ctx, &sluicev1.RollbackRequest{Revision: &revision, Options: o})
+		return fmt.Sprintf("rollback to revision %d", revision), err
+	case 9, 10:
+		_, err := c.Confirm(ctx, &sluicev1.ConfirmRequest{})
+		return "confirm", err
 	default:
 		_, err := c.DeleteVip(ctx, &sluicev1.DeleteVipRequest{Name: name, Options: o})
 		return "delete vip " + name, err

@@ -93,15 +93,15 @@ func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 
 // write runs one write and translates its outcome.
 func (s *Server) write(ctx context.Context, o *sluicev1.WriteOptions, edit func(*lb.Config) error) (*sluicev1.Outcome, error) {
-	out, err := s.engine.Write(ctx, WriteOptions{ExpectedRevision: o.GetExpectedRevision(), DryRun: o.GetDryRun()}, edit)
+	options, err := writeOptions(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	answer := &sluicev1.Outcome{Revision: out.Revision, Warnings: out.Warnings}
-	for _, c := range out.Changes {
-		answer.Changes = append(answer.Changes, changeToProto(c))
+	out, err := s.engine.Write(ctx, options, edit)
+	if err != nil {
+		return nil, err
 	}
-	return answer, nil
+	return outcome(out), nil
 }
 
 func changeToProto(c lb.Change) *sluicev1.Change {

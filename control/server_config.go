@@ -25,8 +25,7 @@ func (s *Server) Apply(ctx context.Context, req *sluicev1.ApplyRequest) (*sluice
 	return &sluicev1.ApplyResponse{Outcome: out}, nil
 }
 
-// Export returns the whole configuration.
-func (s *Server) Export(context.Context, *sluicev1.ExportRequest) (*sluicev1.ExportResponse, error) {
-	st := s.engine.State()
-	return &sluicev1.ExportResponse{Config: translate.ConfigToProto(st.Config), Revision: st.Revision}, nil
+// Export returns the whole configuration, the live one or that of an older revision.
+func (s *Server) Export(_ context.Context, req *sluicev1.ExportRequest) (*sluicev1.ExportResponse, error) {
+	return s.exported(req)
 }

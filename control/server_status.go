@@ -95,6 +95,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*
 		Warnings:        append(s.engine.Warnings(), s.guard.Warnings()...),
 		MapMemoryBytes:  info.MapMemory,
 		Unmatched:       info.Unmatched,
+		Confirmation:    confirmationToProto(s.engine.Confirmation()),
 	}
 	if c, ok := access.FromContext(ctx); ok {
 		resp.Caller, resp.Role = c.Name, c.Role.String()

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluice-lb/sluice/control/store"
@@ -17,12 +18,20 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.startLocked(ctx, stored); err != nil {
+		return err
+	}
+	e.resumeHistoryLocked(ctx, stored.Confirm)
+	return nil
+}
+
+func (e *Engine) startLocked(ctx context.Context, stored store.Contents) error {
 	published := e.dp.Published()
 	switch {
 	case published == 0:
 		return e.startFreshLocked(ctx, stored)
 	case stored.Committed != nil && stored.Committed.Publication == published:
-		return e.takeOverLocked(stored.Committed, stored.Pending != nil, e.store.DropPending)
+		return e.takeOverLocked(stored.Committed, stored.Pending != nil, func() error { return e.store.DropPending(stored.Committed.Revision) })
 	case stored.Pending != nil && stored.Pending.Publication == published:
 		st := stored.Pending
 		return e.takeOverLocked(st, true, func() error { return e.store.Commit(st) })
@@ -90,15 +99,14 @@ func (e *Engine) startFreshLocked(ctx context.Context, stored store.Contents) er
 	if stored.Pending != nil {
 		st.Publication = max(st.Publication, stored.Pending.Publication+1)
 	}
-	if err := e.showLocked(st); err != nil {
+	if err := e.showLocked(st, nil); err != nil {
 		return err
 	}
 	// An older data plane may be attached, over maps of other sizes. It goes on, and the committed record is its own,
 	// until the new one has taken its place.
 	if err := e.attach(); err != nil {
 		e.state.Store(nil)
-		e.dropPending(st)
-		return err
+		return errors.Join(err, e.dropPending(st, st.Revision))
 	}
 	e.step("attached")
 	e.uncommitted = errNotYet

@@ -29,7 +29,7 @@ func (e *Engine) warningsLocked(cfg lb.Config) []string {
 	if e.unpublished != nil {
 		out = append(out, fmt.Sprintf("next hops changed but are not published yet: %v", e.unpublished))
 	}
-	return out
+	return append(out, e.confirmWarningsLocked()...)
 }
 
 // hopWarning says why packets do not reach a backend, or soon may not.

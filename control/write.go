@@ -6,9 +6,11 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
 
@@ -18,6 +20,12 @@ type WriteOptions struct {
 	ExpectedRevision uint64
 	// DryRun validates and plans only.
 	DryRun bool
+	// Author and Comment go into the history.
+	Author, Comment string
+	// Confirm, if not 0, is how long the revision waits to be confirmed before the one before comes back.
+	Confirm time.Duration
+	// goesBackTo is the revision whose configuration comes back; nil for any other write.
+	goesBackTo *uint64
 }
 
 // Outcome is what a write did, or would do.
@@ -25,7 +33,11 @@ type Outcome struct {
 	// Revision is the committed one afterwards.
 	Revision uint64
 	Changes  []lb.Change
+	// Moves says which VIPs' flows move; the preview of a VIP's flows is what makes a dry run worth it.
+	Moves    []FlowMove
 	Warnings []string
+	// Confirmation is what the write waits for; nil where it waits for nothing.
+	Confirmation *store.Confirmation
 }
 
 // Write applies edit to a copy of the configuration and publishes the result, whole or not at all. Errors are *Error,
@@ -52,7 +64,10 @@ func (e *Engine) Write(ctx context.Context, o WriteOptions, edit func(*lb.Config
 	if o.DryRun {
 		return e.previewLocked(prev, cfg)
 	}
-	return e.applyLocked(ctx, prev, cfg)
+	if err := e.mayWriteLocked(o); err != nil {
+		return Outcome{}, err
+	}
+	return e.applyLocked(ctx, prev, cfg, o)
 }
 
 // previewLocked plans with the next hops that are known and leaves everything alone, the network included.
@@ -61,11 +76,15 @@ func (e *Engine) previewLocked(prev *lb.State, cfg lb.Config) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Revision: prev.Revision, Changes: lb.Diff(prev.Config, cfg, prev.Tables, st.Tables), Warnings: cfg.Warnings()}, nil
+	return Outcome{Revision: prev.Revision, Changes: lb.Diff(prev.Config, cfg, prev.Tables, st.Tables),
+		Moves: e.movesLocked(prev, st), Warnings: cfg.Warnings()}, nil
 }
 
-func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config) (Outcome, error) {
+func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config, o WriteOptions) (Outcome, error) {
 	defer func() { e.hops.Track(e.state.Load().Addresses()) }() // whichever of the two that is then
+	if err := e.store.KeepHead(prev, foundRevision()); err != nil {
+		return Outcome{}, unavailable("keep the revision before", err)
+	}
 	all := reached(cfg, prev)
 	e.resolveNewLocked(ctx, prev, all)
 	if err := ctx.Err(); err != nil {
@@ -75,12 +94,16 @@ func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := e.publishLocked(st); err != nil {
+	out := Outcome{Revision: st.Revision, Changes: lb.Diff(prev.Config, st.Config, prev.Tables, st.Tables), Moves: e.movesLocked(prev, st)}
+	r := newRevision(prev, st, out.Changes, o)
+	if err := e.publishLocked(st, r); err != nil {
 		return Outcome{}, err
 	}
-	changes := lb.Diff(prev.Config, st.Config, prev.Tables, st.Tables)
-	e.log.Info("revision committed", "revision", st.Revision, "publication", st.Publication, "changes", len(changes))
-	return Outcome{Revision: st.Revision, Changes: changes, Warnings: e.warningsLocked(st.Config)}, nil
+	e.awaitLocked(r.Confirm)
+	e.log.Info("revision committed", "revision", st.Revision, "publication", st.Publication, "changes", len(out.Changes),
+		"author", o.Author, "comment", o.Comment)
+	out.Warnings, out.Confirmation = e.warningsLocked(st.Config), e.confirm
+	return out, nil
 }
 
 // resolveNewLocked waits a little for the next hops of addresses that prev does not have. Failing is no error: the

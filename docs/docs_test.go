@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/document"
 	"github.com/sluice-lb/sluice/lb"
 	"github.com/sluice-lb/sluice/xdp"
@@ -110,6 +111,8 @@ func TestConfigurationHasTheConstants(t *testing.T) {
 		fmt.Sprintf("limits: {vips: %d, backends: %d, slots: %d}",
 			lb.DefaultLimits.VIPs, lb.DefaultLimits.Backends, lb.DefaultLimits.Slots),
 		fmt.Sprintf("names of 1 to %d interfaces", xdp.MaxInterfaces),
+		fmt.Sprintf("`history` | | revisions that are kept, at least %d; see [transactions.md](transactions.md) | %d |",
+			store.MinHistory, store.DefaultHistory),
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("configuration.md does not say %q", want)

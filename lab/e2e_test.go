@@ -85,7 +85,7 @@ func site(backends ...*Backend) string {
 }
 
 // raiseBare raises a topology without processes, to be closed and looked over at the end of the test.
-func raiseBare(t *testing.T, backends int) *Topology {
+func raiseBare(t testing.TB, backends int) *Topology {
 	t.Helper()
 	needRoot(t)
 	b, err := binaries()
@@ -98,6 +98,7 @@ func raiseBare(t *testing.T, backends int) *Topology {
 	}
 	t.Cleanup(func() {
 		name := topology.Name
+		checkAgreement(t, topology)
 		if t.Failed() {
 			for _, p := range topology.procs {
 				t.Logf("%s printed:\n%s", p.Name, p.Log())
@@ -111,6 +112,26 @@ func raiseBare(t *testing.T, backends int) *Topology {
 		}
 	})
 	return topology
+}
+
+// checkAgreement has a running lbd compare what packets see with its store and its history.
+func checkAgreement(t testing.TB, topology *Topology) {
+	t.Helper()
+	for _, p := range topology.procs {
+		select {
+		case <-p.done:
+			continue
+		default:
+		}
+		if p.Name != "lbd" {
+			continue
+		}
+		// A neighbour that is being confirmed at this moment may be published and not committed yet.
+		eventually(t, 2*time.Second, func() error {
+			_, err := topology.LBCtl("", "check")
+			return err
+		})
+	}
 }
 
 // raiseWhole raises a topology in which everything runs and the first VIPs are configured with all backends.
@@ -167,7 +188,7 @@ func awaitHops(t *testing.T, topology *Topology) {
 }
 
 // eventually repeats a check until it succeeds; after the timeout its error fails the test.
-func eventually(t *testing.T, timeout time.Duration, check func() error) {
+func eventually(t testing.TB, timeout time.Duration, check func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		err := check()

@@ -50,7 +50,7 @@ var binaries = sync.OnceValues(func() (Binaries, error) {
 })
 
 // needRoot skips a test that cannot create namespaces; in CI that is a failure.
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return

@@ -67,7 +67,7 @@ const (
 	DefaultWeight = 100
 	// MaxWeight bounds Backend.Weight.
 	MaxWeight = 65535
-	// SlotsPerBackend is the least number of slots per configured backend that keeps max/avg near 1.01 (DESIGN 5).
+	// SlotsPerBackend is the least number of slots per configured backend that keeps max/avg near 1.01.
 	SlotsPerBackend = 256
 	// MinSlots and MaxSlots bound Pool.Slots.
 	MinSlots = 1 << 10

@@ -22,8 +22,12 @@ func (s *State) previousPool(vip string) uint32 {
 // moveVIPs notes the VIPs that get another pool, and forgets those that have for long enough. A pool that is removed takes
 // its flows along.
 func (p *planner) moveVIPs() {
+	before := make(map[string]VIP, len(p.prev.Config.VIPs))
+	for _, vip := range p.prev.Config.VIPs {
+		before[vip.Name] = vip
+	}
 	for _, vip := range p.next.Config.VIPs {
-		old, ok := p.prev.Config.VIP(vip.Name)
+		old, ok := before[vip.Name]
 		if !ok || old.Address != vip.Address || old.Protocol != vip.Protocol {
 			continue // another VIP: its flows have another destination
 		}

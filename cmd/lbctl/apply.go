@@ -14,7 +14,8 @@ func (c *cli) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|-", Short: "Replace the whole configuration by a document", Args: none,
 		Long: `Replace the whole configuration by a document. What the document does not name is deleted. The change is made
-whole or not at all; --dry-run shows it first.`,
+whole or not at all; --dry-run shows it first, and which flows it moves: FLOWS is the share of a VIP's flows, NEW FLOWS the
+same share of those that began within the last minute, as far as they are counted (TCP).`,
 		RunE: c.does(func(ctx context.Context, _ []string) error {
 			doc, err := c.readDocument(file)
 			if err != nil {
@@ -32,5 +33,6 @@ whole or not at all; --dry-run shows it first.`,
 		}),
 	}
 	fileFlag(cmd, &file)
+	c.confirmFlag(cmd)
 	return c.writes(cmd)
 }

@@ -12,11 +12,20 @@ import (
 )
 
 func (c *cli) exportCommand() *cobra.Command {
-	return &cobra.Command{
+	var revision string
+	cmd := &cobra.Command{
 		Use: "export", Short: "Print the configuration as a document that apply takes", Args: none,
 		Long: "Print the configuration as a document that apply takes: canonical YAML, or JSON with -o json.",
 		RunE: c.does(func(ctx context.Context, _ []string) error {
-			answer, err := call(ctx, c, sluicev1.SluiceClient.Export, &sluicev1.ExportRequest{})
+			request := &sluicev1.ExportRequest{}
+			if revision != "" {
+				n, err := revisionNumber(revision)
+				if err != nil {
+					return err
+				}
+				request.Revision = &n
+			}
+			answer, err := call(ctx, c, sluicev1.SluiceClient.Export, request)
 			if err != nil {
 				return err
 			}
@@ -42,4 +51,7 @@ func (c *cli) exportCommand() *cobra.Command {
 			return err
 		}),
 	}
+	cmd.Flags().StringVar(&revision, "revision", "", "an old revision in place of the live one; 0 is the empty configuration")
+	_ = cmd.RegisterFlagCompletionFunc("revision", c.complete(1, c.revisionNumbers))
+	return cmd
 }

@@ -34,6 +34,9 @@ type cli struct {
 	noHeaders bool
 	// expectedRevision is 0 where any will do.
 	expectedRevision uint64
+	// comment is for the history; confirm is 0 where no confirmation is asked for.
+	comment string
+	confirm time.Duration
 
 	// started tells that the command line was understood: what fails later is not a mistake in usage.
 	started bool
@@ -72,7 +75,8 @@ func (c *cli) root() *cobra.Command {
 		Long: `lbctl manages one Sluice node through the API of its daemon, lbd.
 
 BACKEND is POOL/NAME, or a bare NAME where only one pool has it.
-Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.`,
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.
+diff has its own.`,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return c.checkFlags() },
 	}
@@ -89,8 +93,10 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 partly done.`,
 			root.AddCommand(cmd)
 		}
 	}
-	add(groupRead, c.getCommand(), c.describeCommand(), c.exportCommand(), c.statusCommand(), c.statsCommand())
-	add(groupChange, c.applyCommand(), c.createCommand(), c.setCommand(), c.deleteCommand(), c.weightCommand())
+	add(groupRead, c.getCommand(), c.describeCommand(), c.exportCommand(), c.statusCommand(), c.statsCommand(),
+		c.historyCommand(), c.diffCommand(), c.checkCommand())
+	add(groupChange, c.applyCommand(), c.createCommand(), c.setCommand(), c.deleteCommand(), c.weightCommand(),
+		c.rollbackCommand(), c.confirmCommand())
 	add(groupLocal, c.validateCommand(), c.versionCommand())
 	return root
 }

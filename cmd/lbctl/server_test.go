@@ -29,6 +29,8 @@ type server struct {
 	config   lb.Config
 	revision uint64
 	clock    time.Time
+	history  []past
+	waiting  *sluicev1.Confirmation
 }
 
 func newServer() *server { return &server{mode: "ok", clock: noon} }
@@ -94,16 +96,27 @@ func (s *server) write(ctx context.Context, o *sluicev1.WriteOptions, change fun
 	}
 	next = next.Normalize()
 	changes := lb.Diff(s.config, next, tables(s.config), tables(next))
+	out := &sluicev1.Outcome{Warnings: next.Warnings(), Changes: changesOf(changes), Moves: movesOf(s.config, next)}
 	if !o.GetDryRun() && len(changes) > 0 {
+		if s.waiting != nil {
+			return nil, status.Errorf(codes.FailedPrecondition, "revision %d waits to be confirmed", s.revision)
+		}
 		s.config, s.revision = next, s.revision+1
+		s.remember(o, out.GetChanges())
+		out.Confirmation = s.waiting
 	}
-	out := &sluicev1.Outcome{Revision: s.revision, Warnings: next.Warnings()}
+	out.Revision = s.revision
+	return out, nil
+}
+
+func changesOf(changes []lb.Change) []*sluicev1.Change {
+	var out []*sluicev1.Change
 	for _, c := range changes {
-		out.Changes = append(out.Changes, &sluicev1.Change{
+		out = append(out, &sluicev1.Change{
 			Kind: sluicev1.Change_Kind(c.Kind), Object: c.Object, Detail: c.Detail, SlotsMoved: uint32(c.SlotsMoved),
 		})
 	}
-	return out, nil
+	return out
 }
 
 // tables gives each backend of a pool its share of slots in one run.
@@ -157,10 +170,14 @@ func (s *server) Apply(ctx context.Context, r *sluicev1.ApplyRequest) (*sluicev1
 	return &sluicev1.ApplyResponse{Outcome: outcome}, err
 }
 
-func (s *server) Export(ctx context.Context, _ *sluicev1.ExportRequest) (*sluicev1.ExportResponse, error) {
+func (s *server) Export(ctx context.Context, r *sluicev1.ExportRequest) (*sluicev1.ExportResponse, error) {
 	defer s.mu.Unlock()
 	if err := s.enter(ctx); err != nil {
 		return nil, err
+	}
+	if r.Revision != nil {
+		p, err := s.at(r.GetRevision())
+		return &sluicev1.ExportResponse{Config: translate.ConfigToProto(p.config), Revision: r.GetRevision()}, err
 	}
 	return &sluicev1.ExportResponse{Config: translate.ConfigToProto(s.config), Revision: s.revision}, nil
 }
@@ -493,6 +510,7 @@ func (s *server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*
 	out := &sluicev1.GetStatusResponse{
 		Version: "v0.1.0", Revision: s.revision, Publication: s.revision + 2, Started: timestamppb.New(noon.Add(-26 * time.Hour)),
 		SeedFingerprint: "0123456789abcdef", MapMemoryBytes: 25 << 20, Unmatched: "pass", Warnings: s.config.Warnings(),
+		Confirmation: s.waiting,
 		Interfaces: []*sluicev1.Interface{
 			{Name: "eth0", Mode: "native", Ifindex: 2, ProgramId: 77, ProgramTag: "a1b2c3d4e5f60718", Mtu: 1500},
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,8 @@ type statusItem struct {
 	// Certificates are those that the API uses over TCP.
 	Certificates []certificateItem `json:"certificates"`
 	Warnings     []string          `json:"warnings"`
+	// Confirmation is what the live revision waits for.
+	Confirmation *confirmationItem `json:"confirmation,omitempty"`
 }
 
 type certificateItem struct {
@@ -82,7 +85,7 @@ func statusItemOf(s *sluicev1.GetStatusResponse) statusItem {
 		SeedFingerprint: s.GetSeedFingerprint(), Unmatched: s.GetUnmatched(), MapMemoryBytes: s.GetMapMemoryBytes(),
 		Caller: s.GetCaller(), Role: s.GetRole(), Certificates: []certificateItem{},
 		Interfaces: []interfaceItem{}, Limits: []limitItem{}, Tables: []digestItem{},
-		Warnings: append([]string{}, s.GetWarnings()...),
+		Warnings: append([]string{}, s.GetWarnings()...), Confirmation: confirmationItemOf(s.GetConfirmation()),
 	}
 	if s.GetStarted() != nil {
 		started := s.GetStarted().AsTime()
@@ -110,8 +113,12 @@ func (c *cli) statusFacts(s statusItem) []fact {
 	if s.Started != nil {
 		up = age(c.now(), *s.Started)
 	}
+	revision := decimal(s.Revision)
+	if w := s.Confirmation; w != nil {
+		revision += fmt.Sprintf(" (to be confirmed until %s, %d comes back otherwise)", stamp(w.Deadline), w.BackTo)
+	}
 	return []fact{
-		{"Version", s.Version}, {"Up", up}, {"Revision", decimal(s.Revision)}, {"Publication", decimal(s.Publication)},
+		{"Version", s.Version}, {"Up", up}, {"Revision", revision}, {"Publication", decimal(s.Publication)},
 		{"Seed", s.SeedFingerprint}, {"Unmatched", s.Unmatched}, {"Map memory", bytesText(s.MapMemoryBytes)},
 		{"Caller", s.Caller + " (" + s.Role + ")"},
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
@@ -11,11 +12,21 @@ import (
 // writes adds the flag that all commands have that change the node.
 func (c *cli) writes(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().Uint64Var(&c.expectedRevision, "expected-revision", 0, "fail with a conflict unless the node is at this revision")
+	cmd.Flags().StringVarP(&c.comment, "comment", "m", "", "why, for the history")
 	return cmd
 }
 
+// confirmFlag adds the flag of commands that may be undone by themselves.
+func (c *cli) confirmFlag(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&c.confirm, "confirm", 0, "bring the revision before back unless lbctl confirm is called within this time, 1s to 24h")
+}
+
 func (c *cli) writeOptions() *sluicev1.WriteOptions {
-	return &sluicev1.WriteOptions{ExpectedRevision: c.expectedRevision, DryRun: c.dryRun}
+	out := &sluicev1.WriteOptions{ExpectedRevision: c.expectedRevision, DryRun: c.dryRun, Comment: c.comment}
+	if c.confirm != 0 {
+		out.Confirm = durationpb.New(c.confirm)
+	}
+	return out
 }
 
 type changeItem struct {
@@ -30,6 +41,16 @@ type outcomeItem struct {
 	Revision uint64       `json:"revision"`
 	DryRun   bool         `json:"dry_run"`
 	Warnings []string     `json:"warnings"`
+	Moves    []moveItem   `json:"moves,omitempty"`
+	// Confirmation is what the revision waits for.
+	Confirmation *confirmationItem `json:"confirmation,omitempty"`
+}
+
+func changeItemOf(change *sluicev1.Change) changeItem {
+	return changeItem{
+		Kind: word("KIND_", change.GetKind().String()), Object: change.GetObject(),
+		Detail: change.GetDetail(), SlotsMoved: change.GetSlotsMoved(),
+	}
 }
 
 // printOutcome says what a write did.
@@ -37,12 +58,10 @@ func (c *cli) printOutcome(outcome *sluicev1.Outcome) error {
 	out := outcomeItem{
 		Items: []changeItem{}, Revision: outcome.GetRevision(), DryRun: c.dryRun,
 		Warnings: append([]string{}, outcome.GetWarnings()...),
+		Moves:    convert(outcome.GetMoves(), moveItemOf), Confirmation: confirmationItemOf(outcome.GetConfirmation()),
 	}
 	for _, change := range outcome.GetChanges() {
-		out.Items = append(out.Items, changeItem{
-			Kind: word("KIND_", change.GetKind().String()), Object: change.GetObject(),
-			Detail: change.GetDetail(), SlotsMoved: change.GetSlotsMoved(),
-		})
+		out.Items = append(out.Items, changeItemOf(change))
 	}
 	switch c.output {
 	case "json", "yaml":
@@ -70,8 +89,13 @@ func (c *cli) printChanges(out outcomeItem) {
 	for _, item := range out.Items {
 		fmt.Fprintf(c.stdout, "%s%s\n", item.line(), suffix)
 	}
-	if !c.dryRun {
-		fmt.Fprintf(c.stdout, "revision %d\n", out.Revision)
+	if c.dryRun {
+		section(c, listing[moveItem]{out.Moves, moveColumns, nil})
+		return
+	}
+	fmt.Fprintf(c.stdout, "revision %d\n", out.Revision)
+	if w := out.Confirmation; w != nil {
+		fmt.Fprintf(c.stdout, "revision %d comes back at %s unless confirmed (lbctl confirm)\n", w.BackTo, stamp(w.Deadline))
 	}
 }
 

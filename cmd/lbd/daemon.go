@@ -45,6 +45,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.store.Close()) }()
+	d.store.KeepRevisions(int(d.history))
 	guard, err := d.openAccess()
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ func readNodeFile(s *settings, name string, data []byte) error {
 		"seed_file":  r.text(&s.seedFile),
 		"unmatched":  r.text(&s.unmatched),
 		"log_format": r.text(&s.logFormat),
+		"history":    r.number(&s.history),
 		"audit_log":  r.text(&s.auditLog),
 		"tls": func(path string, n *yaml.Node) {
 			r.object(path, n, fields{

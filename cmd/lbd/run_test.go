@@ -49,6 +49,7 @@ func (m *memory) Publish(st *lb.State) error {
 	return nil
 }
 
+func (m *memory) Check(*lb.State) error                     { return nil }
 func (m *memory) SetMAC([]uint32, lb.MAC) error             { return nil }
 func (m *memory) Activity() (*lb.Activity, error)           { return &lb.Activity{}, nil }
 func (m *memory) DropFlows([]lb.Flow) error                 { return nil }

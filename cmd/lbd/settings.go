@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-lb/sluice/control"
 	"github.com/sluice-lb/sluice/control/access"
+	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
 
@@ -33,6 +34,8 @@ type settings struct {
 	// unmatched, pass or drop, is for packets to a VIP's address and none of its ports.
 	unmatched string
 	limits    lb.Limits
+	// history is how many revisions are kept.
+	history uint32
 	// logFormat is text or json.
 	logFormat string
 	verbose   bool
@@ -48,6 +51,7 @@ var defaults = settings{
 	bpffsDir:  "/sys/fs/bpf/sluice",
 	unmatched: "pass",
 	limits:    lb.DefaultLimits,
+	history:   store.DefaultHistory,
 	logFormat: "text",
 }
 
@@ -135,6 +139,9 @@ func (s settings) validate() error {
 		if !slices.Contains(word.words, word.value) {
 			return fmt.Errorf("%s %q: must be one of %s", word.name, word.value, strings.Join(word.words, ", "))
 		}
+	}
+	if s.history < store.MinHistory {
+		return fmt.Errorf("history %d: must be at least %d (the newest revision, and the one to go back to)", s.history, store.MinHistory)
 	}
 	return errors.Join(s.validateAPI(), s.limits.Validate())
 }

@@ -37,6 +37,7 @@ bpffs_dir: /sys/fs/bpf/a
 seed_file: /tmp/seed
 unmatched: drop
 log_format: json
+history: 50
 limits: {vips: 10, backends: 20, slots: 4096}
 `
 
@@ -50,7 +51,7 @@ func TestSettings(t *testing.T) {
 		},
 		stateDir: "/tmp/state",
 		bpffsDir: "/sys/fs/bpf/a", seedFile: "/tmp/seed", unmatched: "drop", logFormat: "json",
-		limits: lb.Limits{VIPs: 10, Backends: 20, Slots: 4096},
+		limits: lb.Limits{VIPs: 10, Backends: 20, Slots: 4096}, history: 50,
 	}
 	with := func(s settings, change func(*settings)) settings { change(&s); return s }
 	for _, row := range []struct {
@@ -111,6 +112,7 @@ func TestBadSettings(t *testing.T) {
 		{"two-documents", "mode: auto\n---\nmode: auto\n", nil, "more than one document"},
 		{"not-yaml", "mode: [", nil, "node.yaml: yaml: line 1"},
 		{"limits", "interfaces: [a]\nlimits: {vips: 0}", nil, "limits.vips: 0 is out of range"},
+		{"history", "interfaces: [a]\nhistory: 1", nil, "history 1: must be at least 2"},
 		{"unmatched", "interfaces: [a]\nunmatched: reject", nil, `unmatched "reject": must be one of pass, drop`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -228,6 +228,9 @@ func (c *call) outcome(resp any, err error) (word string, revision uint64) {
 	}
 	r, ok := resp.(interface{ GetOutcome() *sluicev1.Outcome })
 	if !ok || r.GetOutcome() == nil {
+		if r, ok := resp.(interface{ GetRevision() uint64 }); ok {
+			return "ok", r.GetRevision()
+		}
 		return "ok", 0
 	}
 	if len(r.GetOutcome().GetChanges()) == 0 {

@@ -31,11 +31,17 @@ var methods = map[string]need{
 	service + "GetStats":     {role: Viewer},
 	service + "GetStatus":    {role: Viewer},
 
+	service + "ListRevisions": {role: Viewer},
+	service + "Diff":          {role: Viewer},
+	service + "Check":         {role: Viewer},
+
 	service + "SetWeight":  {role: Operator},
 	service + "SetAdmin":   {role: Operator},
 	service + "SetBackend": {role: Editor, mild: setsAdminOnly},
 
 	service + "Apply":         {role: Editor},
+	service + "Rollback":      {role: Editor},
+	service + "Confirm":       {role: Editor},
 	service + "CreateVip":     {role: Editor},
 	service + "SetVip":        {role: Editor},
 	service + "DeleteVip":     {role: Editor},

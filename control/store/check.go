@@ -68,6 +68,12 @@ func check(db *bolt.DB, size int64) (m meta, err error) {
 		if tx.Size() > size {
 			return fmt.Errorf("it is cut off: %d bytes of %d", size, tx.Size())
 		}
+		// bbolt's own check runs in a goroutine of its own, where a fault of a wild page number would end the process:
+		// every page is touched here before.
+		w := walk{left: size / leastElement}
+		if err := w.buckets(tx); err != nil {
+			return fmt.Errorf("it is damaged: %w", err)
+		}
 		var faults []error
 		for fault := range tx.Check() {
 			// In a file whose pages refer to each other in a circle there is no end to them. The goroutine behind Check
@@ -91,7 +97,7 @@ func check(db *bolt.DB, size int64) (m meta, err error) {
 			return fmt.Errorf("record \"meta\": %w", err)
 		}
 		_, err := contents(tx)
-		return err
+		return errors.Join(err, checkHistory(tx))
 	})
 	return m, err
 }
@@ -104,7 +110,8 @@ func contents(tx *bolt.Tx) (c Contents, err error) {
 	if c.Pending, err = get(b, keyPending); err != nil {
 		return Contents{}, err
 	}
-	return c, nil
+	c.Confirm, err = getConfirm(tx)
+	return c, err
 }
 
 // get reads one state; nil where there is none.

@@ -13,16 +13,19 @@ import (
 // does not follow the domain's types when they change.
 type (
 	formState struct {
-		Publication uint64               `json:"publication"`
-		Revision    uint64               `json:"revision"`
-		Pools       []formPool           `json:"pools"`
-		VIPs        []formVIP            `json:"vips"`
-		Hops        []formHop            `json:"hops"`
-		Changing    []formSlots          `json:"changing,omitempty"`
-		Moved       map[string]formMoved `json:"moved,omitempty"`      // by VIP
-		Drained     map[string]uint8     `json:"drained,omitempty"`    // lb.DrainEnd by pool/backend
-		Conditions  map[string]uint8     `json:"conditions,omitempty"` // by pool/backend; absent: up
-		Layout      formLayout           `json:"layout"`
+		Publication uint64 `json:"publication"`
+		Revision    uint64 `json:"revision"`
+		formConfig
+		Hops       []formHop            `json:"hops"`
+		Changing   []formSlots          `json:"changing,omitempty"`
+		Moved      map[string]formMoved `json:"moved,omitempty"`      // by VIP
+		Drained    map[string]uint8     `json:"drained,omitempty"`    // lb.DrainEnd by pool/backend
+		Conditions map[string]uint8     `json:"conditions,omitempty"` // by pool/backend; absent: up
+		Layout     formLayout           `json:"layout"`
+	}
+	formConfig struct {
+		Pools []formPool `json:"pools"`
+		VIPs  []formVIP  `json:"vips"`
 	}
 	formPool struct {
 		Name      string        `json:"name"`

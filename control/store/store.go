@@ -1,6 +1,7 @@
 package store
 
 import (
+	"compress/flate"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +19,7 @@ var (
 	keyMeta        = []byte("meta")
 	keyPending     = []byte("pending")
 	keyCommitted   = []byte("committed")
+	keyConfirm     = []byte("confirm")
 	errNoMeta      = errors.New("it holds no record \"meta\": not a store of lbd")
 	errForeignRoot = errors.New("it has no bucket \"sluice\": not a store of lbd")
 )
@@ -33,6 +35,9 @@ type Contents struct {
 	Committed *lb.State
 	// Pending is the change that was under way when the daemon ended; nil where there was none.
 	Pending *lb.State
+	// Confirm is the confirmation that was under way; it counts only while its revision is the live one. Nil where there
+	// was none.
+	Confirm *Confirmation
 }
 
 // Store is an open state directory. Its methods are safe for concurrent use.
@@ -42,9 +47,15 @@ type Store struct {
 	db   *bolt.DB
 	seed lb.Seed
 
+	deflate *flate.Writer // of transactions that write
+
 	mu    sync.Mutex
-	stale bool          // the backup is older than the store
-	wake  chan struct{} // capacity 1: stale became true
+	stale bool // the backup is older than the store
+	keep  int  // revisions in the history
+	// last is the state that was sealed last, and sealed what became of it: a state is committed just after it was pending.
+	last   *lb.State
+	sealed []byte
+	wake   chan struct{} // capacity 1: stale became true
 }
 
 // Open takes the state directory, creating it and everything in it on first use. seedFile is where the seed is read
@@ -58,7 +69,7 @@ func Open(dir, seedFile string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, lock: l, wake: make(chan struct{}, 1)}
+	s := &Store{dir: dir, lock: l, keep: DefaultHistory, wake: make(chan struct{}, 1)}
 	if err := s.open(seedFile); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -142,20 +153,64 @@ func (s *Store) Load() (Contents, error) {
 	return c, nil
 }
 
-// SetPending records the state that is about to be published.
-func (s *Store) SetPending(st *lb.State) error {
-	return s.update("store pending state", func(b *bolt.Bucket) error { return put(b, keyPending, formOf(st)) })
+// SetPending records the state that is about to be published and, where it is a new revision, the entry for the history,
+// which counts from the commit on. r is nil where only next hops changed.
+func (s *Store) SetPending(st *lb.State, r *Revision) error {
+	return s.update("store pending state", func(tx *bolt.Tx) error {
+		if r != nil {
+			if err := s.putRevision(tx, r, st.Config); err != nil {
+				return err
+			}
+		}
+		data, err := s.seal(st)
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(bucket).Put(keyPending, data)
+	})
 }
 
-// DropPending forgets the pending state: it was not published.
-func (s *Store) DropPending() error {
-	return s.update("drop pending state", func(b *bolt.Bucket) error { return b.Delete(keyPending) })
+// seal seals a state, which is never modified.
+func (s *Store) seal(st *lb.State) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == st {
+		return s.sealed, nil
+	}
+	data, err := seal(formOf(st))
+	if err == nil {
+		s.last, s.sealed = st, data
+	}
+	return data, err
 }
 
-// Commit records the state that has been published and forgets the pending one, in one transaction.
+// DropPending forgets the pending state, which was not published, and what the history has above the committed revision.
+func (s *Store) DropPending(committed uint64) error {
+	return s.update("drop pending state", func(tx *bolt.Tx) error {
+		return errors.Join(tx.Bucket(bucket).Delete(keyPending), dropAbove(tx, committed))
+	})
+}
+
+// Commit records the state that has been published, forgets the pending one and a confirmation that another revision
+// asked for, and prunes the history, in one transaction.
 func (s *Store) Commit(st *lb.State) error {
-	err := s.update("store committed state", func(b *bolt.Bucket) error {
-		return errors.Join(put(b, keyCommitted, formOf(st)), b.Delete(keyPending))
+	s.mu.Lock()
+	keep := s.keep
+	s.mu.Unlock()
+	err := s.update("store committed state", func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucket)
+		confirm, err := getConfirm(tx)
+		if err != nil {
+			return err
+		}
+		if confirm != nil && confirm.Revision != st.Revision {
+			err = b.Delete(keyConfirm)
+		}
+		data, sealErr := s.seal(st)
+		if err := errors.Join(err, sealErr); err != nil {
+			return err
+		}
+		return errors.Join(b.Put(keyCommitted, data), b.Delete(keyPending), prune(tx, keep, MaxHistoryBytes))
 	})
 	if err == nil {
 		s.markStale()
@@ -163,9 +218,15 @@ func (s *Store) Commit(st *lb.State) error {
 	return err
 }
 
-func (s *Store) update(doing string, fn func(*bolt.Bucket) error) error {
-	err := s.db.Update(func(tx *bolt.Tx) error { return fn(tx.Bucket(bucket)) })
-	if err != nil {
+func (s *Store) update(doing string, fn func(*bolt.Tx) error) error {
+	if err := s.db.Update(fn); err != nil {
+		return fmt.Errorf("%s in %q: %w", doing, s.path(), err)
+	}
+	return nil
+}
+
+func (s *Store) view(doing string, fn func(*bolt.Tx) error) error {
+	if err := s.db.View(fn); err != nil {
 		return fmt.Errorf("%s in %q: %w", doing, s.path(), err)
 	}
 	return nil

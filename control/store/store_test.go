@@ -80,7 +80,7 @@ func TestStatesSurvive(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	seed := s.Seed()
-	for _, err := range []error{s.Commit(state(4)), s.SetPending(state(5))} {
+	for _, err := range []error{s.Commit(state(4)), s.SetPending(state(5), nil)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestStatesSurvive(t *testing.T) {
 func TestCommitForgetsPending(t *testing.T) {
 	s := mustOpen(t, t.TempDir())
 	defer mustClose(t, s)
-	for _, err := range []error{s.SetPending(state(1)), s.Commit(state(1))} {
+	for _, err := range []error{s.SetPending(state(1), nil), s.Commit(state(1))} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestSeed(t *testing.T) {
 func mustDamage(t *testing.T, dir string, damage func([]byte) []byte) {
 	t.Helper()
 	s := mustOpen(t, dir)
-	for _, err := range []error{s.Commit(state(1)), s.SetPending(state(2)), s.Backup()} {
+	for _, err := range []error{s.Commit(state(1)), s.SetPending(state(2), nil), s.Backup()} {
 		if err != nil {
 			t.Fatal(err)
 		}

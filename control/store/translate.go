@@ -13,12 +13,7 @@ import (
 // formOf translates a state into its stored form. Everything is sorted, so equal states have equal bytes.
 func formOf(s *lb.State) formState {
 	f := formState{Publication: s.Publication, Revision: s.Revision}
-	for _, p := range s.Config.Pools {
-		f.Pools = append(f.Pools, formOfPool(p))
-	}
-	for _, v := range s.Config.VIPs {
-		f.VIPs = append(f.VIPs, formVIP{v.Name, v.Address, v.Protocol.String(), v.Ports, v.Pool})
-	}
+	f.formConfig = formOfConfig(s.Config)
 	for _, a := range slices.SortedFunc(maps.Keys(s.Hops), netip.Addr.Compare) {
 		f.Hops = append(f.Hops, formOfHop(a, s.Hops[a]))
 	}
@@ -48,6 +43,17 @@ func formOf(s *lb.State) formState {
 	}
 	for key, b := range s.Layout.Backends {
 		f.Layout.Backends[key] = formDescr{b.Index, b.Encap.String(), formOfHop(b.Address, b.Hop)}
+	}
+	return f
+}
+
+func formOfConfig(c lb.Config) formConfig {
+	var f formConfig
+	for _, p := range c.Pools {
+		f.Pools = append(f.Pools, formOfPool(p))
+	}
+	for _, v := range c.VIPs {
+		f.VIPs = append(f.VIPs, formVIP{v.Name, v.Address, v.Protocol.String(), v.Ports, v.Pool})
 	}
 	return f
 }
@@ -119,7 +125,11 @@ func (f formHop) hop() lb.NextHop {
 
 // state translates back. The tables are the caller's to build.
 func (f formState) state() (*lb.State, error) {
-	s := &lb.State{Publication: f.Publication, Revision: f.Revision, Conditions: lb.Conditions{},
+	cfg, err := f.config()
+	if err != nil {
+		return nil, err
+	}
+	s := &lb.State{Publication: f.Publication, Revision: f.Revision, Config: cfg, Conditions: lb.Conditions{},
 		Changing: changingOf(f.Changing), Drained: map[string]lb.DrainEnd{}, Moved: map[string]lb.MovedVIP{}}
 	for vip, moved := range f.Moved {
 		s.Moved[vip] = lb.MovedVIP(moved)
@@ -130,20 +140,6 @@ func (f formState) state() (*lb.State, error) {
 	for key, c := range f.Conditions {
 		s.Conditions[key] = lb.Condition(c)
 	}
-	for _, p := range f.Pools {
-		pool, err := p.pool()
-		if err != nil {
-			return nil, err
-		}
-		s.Config.Pools = append(s.Config.Pools, pool)
-	}
-	for _, v := range f.VIPs {
-		protocol, err := lb.ParseProtocol(v.Protocol)
-		if err != nil {
-			return nil, fmt.Errorf("vip %q: %w", v.Name, err)
-		}
-		s.Config.VIPs = append(s.Config.VIPs, lb.VIP{Name: v.Name, Address: v.Address, Protocol: protocol, Ports: v.Ports, Pool: v.Pool})
-	}
 	s.Hops = lb.Hops{}
 	for _, h := range f.Hops {
 		s.Hops[h.Address] = h.hop()
@@ -151,6 +147,25 @@ func (f formState) state() (*lb.State, error) {
 	layout, err := f.Layout.layout()
 	s.Layout = layout
 	return s, err
+}
+
+func (f formConfig) config() (lb.Config, error) {
+	var c lb.Config
+	for _, p := range f.Pools {
+		pool, err := p.pool()
+		if err != nil {
+			return c, err
+		}
+		c.Pools = append(c.Pools, pool)
+	}
+	for _, v := range f.VIPs {
+		protocol, err := lb.ParseProtocol(v.Protocol)
+		if err != nil {
+			return c, fmt.Errorf("vip %q: %w", v.Name, err)
+		}
+		c.VIPs = append(c.VIPs, lb.VIP{Name: v.Name, Address: v.Address, Protocol: protocol, Ports: v.Ports, Pool: v.Pool})
+	}
+	return c, nil
 }
 
 func (f formPool) pool() (lb.Pool, error) {

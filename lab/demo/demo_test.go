@@ -44,9 +44,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// TestInterrupt presses Ctrl-C in the middle of the demo, while requests are sent and a backend is about to be added: it
-// says so, fails, and leaves nothing behind.
-func TestInterrupt(t *testing.T) {
+// start starts the demo.
+func start(t *testing.T) (*exec.Cmd, *output) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") != "" {
 			t.Fatal("root is needed to create network namespaces")
@@ -60,23 +60,67 @@ func TestInterrupt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var printed output
+	printed := &output{}
 	demo := exec.Command(os.Args[0], "-bin", bin, "-document", "../../deploy/examples/demo.yaml")
 	demo.Env = append(os.Environ(), runEnv+"=1")
-	demo.Stdout, demo.Stderr = &printed, &printed
+	demo.Stdout, demo.Stderr = printed, printed
 	if err := demo.Start(); err != nil {
 		t.Fatal(err)
 	}
+	return demo, printed
+}
+
+// labName is the name of the demo's lab.
+func (o *output) labName() string {
+	_, rest, _ := strings.Cut(o.String(), "lab sluice-")
+	number, _, _ := strings.Cut(rest, ":")
+	return "sluice-" + number
+}
+
+// checkNothingLeft fails where a lab has left something behind.
+func checkNothingLeft(t *testing.T, name string) {
+	t.Helper()
+	if left := lab.Leftovers(name); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if pids := processesOf(t, name); len(pids) > 0 {
+		t.Errorf("still running: %q", pids)
+	}
+}
+
+// TestWhole lets the demo end: nothing broke, and it took no more than two minutes.
+func TestWhole(t *testing.T) {
+	started := time.Now()
+	demo, printed := start(t)
+	if err := demo.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if took := time.Since(started); took > 2*time.Minute {
+		t.Errorf("it took %s", took)
+	}
+	for _, want := range []string{"web/web-4", "connections held", "lbd broke nothing"} {
+		if !strings.Contains(printed.String(), want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("it printed:\n%s", printed)
+	}
+	checkNothingLeft(t, printed.labName())
+}
+
+// TestInterrupt presses Ctrl-C in the middle of the demo, while requests are sent and a backend is about to be added: it
+// says so, fails, and leaves nothing behind.
+func TestInterrupt(t *testing.T) {
+	demo, printed := start(t)
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(printed.String(), "requests answered"); {
 		if time.Now().After(deadline) {
 			_ = demo.Process.Kill()
-			t.Fatalf("no table within a minute; it printed:\n%s", printed.String())
+			t.Fatalf("no table within a minute; it printed:\n%s", printed)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	_, rest, _ := strings.Cut(printed.String(), "lab sluice-")
-	number, _, _ := strings.Cut(rest, ":")
-	name := "sluice-" + number
+	name := printed.labName()
 	if len(lab.Leftovers(name)) == 0 {
 		t.Fatalf("lab %q is not there while the demo runs", name)
 	}
@@ -87,14 +131,9 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("it ended with %v, want exit status 1", err)
 	}
 	if !strings.Contains(printed.String(), "interrupted") {
-		t.Errorf("it does not say that it was interrupted; it printed:\n%s", printed.String())
+		t.Errorf("it does not say that it was interrupted; it printed:\n%s", printed)
 	}
-	if left := lab.Leftovers(name); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-	if pids := processesOf(t, name); len(pids) > 0 {
-		t.Errorf("still running: %q", pids)
-	}
+	checkNothingLeft(t, name)
 }
 
 // processesOf lists the processes that have a lab's name on their command line, as lbd and lbagent do.
