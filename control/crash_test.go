@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sluice-lb/sluice/control"
+	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
 
@@ -20,6 +21,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	store.VerifyIfAsked()
 	if dir := os.Getenv(envCrashDir); dir != "" {
 		if seed := os.Getenv(envCrashSeed); seed != "" {
 			crashAtRandom(dir, seed)

@@ -23,14 +23,16 @@ const (
 	retryFirst, retryMost = time.Second, 30 * time.Second
 )
 
-// Options are what an Engine is made of. All but Attach and Step are required.
+// Options are what an Engine is made of. All but Health, Attach and Step are required.
 type Options struct {
 	Dataplane Dataplane
 	Store     Store
 	NextHops  NextHops
-	Seed      lb.Seed
-	Limits    lb.Limits
-	Log       *slog.Logger
+	// Health may be nil: nothing is checked then.
+	Health Health
+	Seed   lb.Seed
+	Limits lb.Limits
+	Log    *slog.Logger
 	// Attach makes packets meet the data plane. Start calls it once, after the state is in place.
 	Attach func() error
 	// Step is called between the steps of a publication, with the name of the step that is done. For tests: a daemon
@@ -46,6 +48,7 @@ type Engine struct {
 	dp     Dataplane
 	store  Store
 	hops   NextHops
+	health Health
 	seed   lb.Seed
 	limits lb.Limits
 	log    *slog.Logger
@@ -62,7 +65,7 @@ type Engine struct {
 	sweeps int
 	// uncommitted is why the store still has state as pending; nil when it is committed.
 	uncommitted error
-	// unpublished is why a change of next hops is not published yet; nil when it is.
+	// unpublished is why a change of next hops or health is not published yet; nil when it is.
 	unpublished error
 	// confirm is the confirmation that the live revision waits for; nil where it waits for none. deadline fires when it
 	// may have passed, and unreverted is why going back failed then.
@@ -76,12 +79,15 @@ type Engine struct {
 // NewEngine returns an Engine that has done nothing yet; Start is next.
 func NewEngine(o Options) *Engine {
 	e := &Engine{
-		dp: o.Dataplane, store: o.Store, hops: o.NextHops, seed: o.Seed, limits: o.Limits,
+		dp: o.Dataplane, store: o.Store, hops: o.NextHops, health: o.Health, seed: o.Seed, limits: o.Limits,
 		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
 		alive:    make(chan chan struct{}),
 		deadline: time.NewTimer(time.Hour),
 	}
 	e.deadline.Stop()
+	if e.health == nil {
+		e.health = noHealth{}
+	}
 	if e.attach == nil {
 		e.attach = func() error { return nil }
 	}

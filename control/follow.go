@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-lb/sluice/lb"
 )
 
-// Run follows the next hops until ctx ends: a new link-layer address is written in place, everything else is a new
-// publication of the same revision. It also tries again what failed without a client to tell.
+// Run follows next hops and health until ctx ends: a new link-layer address is written in place, everything else is a
+// new publication of the same revision. It also tries again what failed without a client to tell.
 func (e *Engine) Run(ctx context.Context) {
 	publish := time.NewTimer(debounce)
 	defer publish.Stop()
@@ -46,10 +46,15 @@ func (e *Engine) Run(ctx context.Context) {
 			if err := e.age(); err != nil {
 				e.log.Error("moving slots on failed, it will be tried again", "err", err)
 			}
+		case <-e.health.Changes():
+			if !armed {
+				armed = true
+				publish.Reset(debounce)
+			}
 		case <-publish.C:
 			armed = false
 			if err := e.follow(ctx); err != nil {
-				e.log.Error("following next hops failed, it will be tried again", "err", err)
+				e.log.Error("following next hops and health failed, it will be tried again", "err", err)
 				armed = true
 				publish.Reset(retry)
 				retry = min(2*retry, retryMost)
@@ -69,7 +74,7 @@ func (e *Engine) retryCommit() {
 	}
 }
 
-// follow brings data plane and store in line with the next hops.
+// follow brings data plane and store in line with next hops and health.
 func (e *Engine) follow(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -92,20 +97,22 @@ func (e *Engine) follow(ctx context.Context) error {
 	return e.commitLocked()
 }
 
-// republishLocked publishes prev's configuration again where its next hops are not those.
+// republishLocked publishes prev's configuration again where its next hops are not those, or its conditions have changed.
 func (e *Engine) republishLocked(prev *lb.State, hops lb.Hops) error {
 	moved := movedHops(prev.Hops, hops)
-	if len(moved) == 0 {
+	conditions := e.health.Conditions(prev.Config)
+	if len(moved) == 0 && maps.Equal(conditions, prev.Conditions) {
 		return nil
 	}
-	st, err := e.planLocked(prev, prev.Config, hops, prev.Conditions, prev.Revision)
+	st, err := e.planLocked(prev, prev.Config, hops, conditions, prev.Revision)
 	if err != nil {
-		return fmt.Errorf("plan with new next hops: %w", err)
+		return fmt.Errorf("plan with new next hops and health: %w", err)
 	}
 	if err := e.publishLocked(st, nil); err != nil {
 		return err
 	}
-	e.log.Info("next hops published", "revision", st.Revision, "publication", st.Publication, "moved", len(moved))
+	e.log.Info("next hops and health published", "revision", st.Revision, "publication", st.Publication,
+		"moved", len(moved), "not_up", len(st.Conditions))
 	return nil
 }
 

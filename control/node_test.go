@@ -25,6 +25,11 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // openNode opens everything in dir and starts. step is called at every step of a publication.
 func openNode(dir string, step func(string)) (*node, error) {
+	return openNodeWith(dir, control.Options{Step: step})
+}
+
+// openNodeWith takes some of the options from its caller.
+func openNodeWith(dir string, o control.Options) (*node, error) {
 	s, err := store.Open(filepath.Join(dir, "state"), "")
 	if err != nil {
 		return nil, err
@@ -33,10 +38,13 @@ func openNode(dir string, step func(string)) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	dp.step = step
+	dp.step = o.Step
 	n := &node{dir: dir, store: &flakyStore{Store: s, fail: map[string]error{}}, dp: dp, hops: newNextHops()}
-	n.engine = control.NewEngine(control.Options{Dataplane: dp, Store: n.store, NextHops: n.hops, Seed: s.Seed(),
-		Limits: lb.DefaultLimits, Log: quiet, Step: step})
+	o.Dataplane, o.Store, o.Seed, o.Limits, o.Log = dp, n.store, s.Seed(), lb.DefaultLimits, quiet
+	if o.NextHops == nil {
+		o.NextHops = n.hops
+	}
+	n.engine = control.NewEngine(o)
 	return n, n.engine.Start(background())
 }
 

@@ -66,6 +66,10 @@ func patchPool(at string, pool lb.Pool, req *sluicev1.SetPoolRequest) (lb.Pool, 
 	if req.GetDrainIdle() != nil {
 		m.DrainIdle = req.GetDrainIdle()
 	}
+	m.Health = translate.MergeHealth(m.Health, req.GetHealth())
+	if req.PanicThreshold != nil {
+		m.PanicThreshold = req.PanicThreshold
+	}
 	return translate.PoolFromProto(at, m)
 }
 
@@ -95,7 +99,9 @@ func (s *Server) ListPools(_ context.Context, req *sluicev1.ListPoolsRequest) (*
 	resp := &sluicev1.ListPoolsResponse{Revision: st.Revision}
 	for _, p := range st.Config.Pools {
 		if req.GetName() == "" || req.GetName() == p.Name {
-			resp.Pools = append(resp.Pools, poolStatus(st, p))
+			status := poolStatus(st, p)
+			status.Health = s.engine.poolHealth(p.Name)
+			resp.Pools = append(resp.Pools, status)
 		}
 	}
 	if req.GetName() != "" && len(resp.Pools) == 0 {

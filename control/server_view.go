@@ -78,6 +78,7 @@ func (v view) backends(p lb.Pool, name string) []*sluicev1.BackendStatus {
 			KeepsSlots:      v.motion.keeps[lb.BackendKey(p.Name, b.Name)],
 			Flows:           v.motion.flows[v.state.Layout.Backends[lb.BackendKey(p.Name, b.Name)].Index],
 			DrainEnd:        sluicev1.DrainEnd(v.state.Drained[lb.BackendKey(p.Name, b.Name)]),
+			Health:          v.backendHealth(p.Name, b.Name),
 		})
 	}
 	return append(out, v.leaving(p, name)...)

@@ -71,6 +71,8 @@ func (e *Engine) takeOverLocked(st *lb.State, unsettled bool, settle func() erro
 	}
 	e.hops.Inherit(st.Hops)
 	e.hops.Track(st.Addresses())
+	e.health.Inherit(st.Conditions)
+	e.health.Track(st.Config)
 	e.state.Store(st)
 	e.log.Info("data plane taken over", "revision", st.Revision, "publication", st.Publication, "rolled_forward", unsettled)
 	return nil
@@ -90,7 +92,9 @@ func (e *Engine) startFreshLocked(ctx context.Context, stored store.Contents) er
 	if err := old.Config.Validate(e.limits); err != nil {
 		return fmt.Errorf("publish revision %d: %w", old.Revision, err)
 	}
-	st, err := e.planLocked(nil, old.Config, e.hops.Hops(all), old.Conditions, old.Revision)
+	e.health.Inherit(old.Conditions)
+	e.health.Track(old.Config)
+	st, err := e.planLocked(nil, old.Config, e.hops.Hops(all), e.health.Conditions(old.Config), old.Revision)
 	if err != nil {
 		return fmt.Errorf("publish revision %d: %w", old.Revision, err)
 	}

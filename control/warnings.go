@@ -23,11 +23,12 @@ func (e *Engine) warningsLocked(cfg lb.Config) []string {
 			}
 		}
 	}
+	out = append(out, e.healthWarnings(cfg)...)
 	if e.uncommitted != nil {
 		out = append(out, fmt.Sprintf("revision %d is live and will survive a restart, but is not committed in the store yet: %v", e.state.Load().Revision, e.uncommitted))
 	}
 	if e.unpublished != nil {
-		out = append(out, fmt.Sprintf("next hops changed but are not published yet: %v", e.unpublished))
+		out = append(out, fmt.Sprintf("next hops or health changed but are not published yet: %v", e.unpublished))
 	}
 	return append(out, e.confirmWarningsLocked()...)
 }

@@ -72,7 +72,7 @@ func (e *Engine) Write(ctx context.Context, o WriteOptions, edit func(*lb.Config
 
 // previewLocked plans with the next hops that are known and leaves everything alone, the network included.
 func (e *Engine) previewLocked(prev *lb.State, cfg lb.Config) (Outcome, error) {
-	st, err := e.planLocked(prev, cfg, e.hops.Hops(reached(cfg, prev)), prev.Conditions, prev.Revision+1)
+	st, err := e.planLocked(prev, cfg, e.hops.Hops(reached(cfg, prev)), e.health.Conditions(cfg), prev.Revision+1)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -81,7 +81,11 @@ func (e *Engine) previewLocked(prev *lb.State, cfg lb.Config) (Outcome, error) {
 }
 
 func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config, o WriteOptions) (Outcome, error) {
-	defer func() { e.hops.Track(e.state.Load().Addresses()) }() // whichever of the two that is then
+	defer func() { // whichever of the two that is then
+		now := e.state.Load()
+		e.hops.Track(now.Addresses())
+		e.health.Track(now.Config)
+	}()
 	if err := e.store.KeepHead(prev, foundRevision()); err != nil {
 		return Outcome{}, unavailable("keep the revision before", err)
 	}
@@ -90,7 +94,7 @@ func (e *Engine) applyLocked(ctx context.Context, prev *lb.State, cfg lb.Config,
 	if err := ctx.Err(); err != nil {
 		return Outcome{}, err // nobody waits for the answer any more
 	}
-	st, err := e.planLocked(prev, cfg, e.hops.Hops(all), prev.Conditions, prev.Revision+1)
+	st, err := e.planLocked(prev, cfg, e.hops.Hops(all), e.health.Conditions(cfg), prev.Revision+1)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -124,7 +128,8 @@ func same(a, b lb.Config) bool {
 	return len(a.Pools) == len(b.Pools) && len(a.VIPs) == len(b.VIPs) &&
 		slices.EqualFunc(a.Pools, b.Pools, func(a, b lb.Pool) bool {
 			return a.Name == b.Name && a.Encap == b.Encap && a.Slots == b.Slots && a.DrainMax == b.DrainMax &&
-				a.DrainIdle == b.DrainIdle && slices.Equal(a.Backends, b.Backends)
+				a.DrainIdle == b.DrainIdle && slices.Equal(a.Backends, b.Backends) &&
+				a.Health == b.Health && a.PanicThreshold == b.PanicThreshold
 		}) &&
 		slices.EqualFunc(a.VIPs, b.VIPs, func(a, b lb.VIP) bool { return reflect.DeepEqual(a, b) })
 }

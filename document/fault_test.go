@@ -30,8 +30,8 @@ var faults = []struct {
 	{"control-character", head + "p\x00", `f:2:2: control character U+0000 is not allowed`},
 	{"columns-count-characters", head + "pools: [{é: 1, e: 2}]\n",
 		"f:2:9: pools[0].name: required (a name that is unique among pools)\n" +
-			"f:2:10: pools[0].é: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)\n" +
-			"f:2:16: pools[0].e: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)"},
+			"f:2:10: pools[0].é: unknown field (known here: name, encap, slots, drain_max, drain_idle, health, panic_threshold, backends)\n" +
+			"f:2:16: pools[0].e: unknown field (known here: name, encap, slots, drain_max, drain_idle, health, panic_threshold, backends)"},
 	{"tab", head + "pools:\n\t- name: a\n", `f:3:1: tab in the indentation (use spaces)`},
 	{"tab-after-spaces", head + "pools:\n  - name: a\n  \tencap: ipip\n", `f:4:3: tab in the indentation (use spaces)`},
 	{"unclosed-list", head + "pools: [\n", `f:2:1: did not find expected node content`},
@@ -47,7 +47,7 @@ var faults = []struct {
 		"f:4:1: c: unknown field (known here: version, pools, vips)\n" +
 		"f:5:8: pools: aliases are not supported (write the value out)"},
 	{"merge-key", head + "pools: [{<<: {name: a}, name: a}]\n",
-		`f:2:10: pools[0].<<: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)`},
+		`f:2:10: pools[0].<<: unknown field (known here: name, encap, slots, drain_max, drain_idle, health, panic_threshold, backends)`},
 	{"tag", head + "pools: [{name: !!str 5}]\n", `f:2:16: pools[0].name: tags are not supported (remove !!str)`},
 	{"own-tag", head + "pools: !x []\n", `f:2:8: pools: tags are not supported (remove !x)`},
 	{"list-as-key", head + "? [a]\n: 1\n", `f:2:3: field name must be text, not a list`},
@@ -56,8 +56,8 @@ var faults = []struct {
 	{"misspelt", head + "pools:\n  - name: a\n    backends:\n      - {name: b, address: 10.9.0.1}\n" +
 		"      - {name: c, address: 10.9.0.2, weigth: 5}\n",
 		`f:6:38: pools[0].backends[1].weigth: unknown field (did you mean weight?)`},
-	{"field-of-a-later-release", head + "pools: [{name: a, health: {type: http}}]\n",
-		`f:2:19: pools[0].health: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)`},
+	{"field-of-a-later-release", head + "pools: [{name: a, slow_start: 1h}]\n",
+		`f:2:19: pools[0].slow_start: unknown field (known here: name, encap, slots, drain_max, drain_idle, health, panic_threshold, backends)`},
 	{"pools-is-text", head + "pools: web\n", `f:2:8: pools: must be a list, not text`},
 	{"pool-is-text", head + "pools: [web]\n", `f:2:9: pools[0]: must be an object, not text`},
 	{"pool-is-missing", head + "pools: [~]\n", `f:2:9: pools[0]: must be an object, not nothing`},
@@ -116,10 +116,35 @@ var faults = []struct {
 			`f:4:77: vips[1].pool: vip "w": pool "b" does not exist (create it, or name one that exists)`},
 	{"violation-beside-a-fault", head + "pools: [{name: a, helth: 1, backends: [{name: B, address: 10.9.0.1}]}]\n" +
 		"vips: [{name: v, address: 198.51.100.1, protocol: tcp, ports: [1], pool: c}]\n",
-		"f:2:19: pools[0].helth: unknown field (known here: name, encap, slots, drain_max, drain_idle, backends)\n" +
+		"f:2:19: pools[0].helth: unknown field (did you mean health?)\n" +
 			`f:2:47: pools[0].backends[0].name: pool "a": backend name "B" is not valid ` +
 			"(use 1 to 63 of a-z, 0-9, '.' and '-', the first a letter or digit)\n" +
 			`f:3:74: vips[0].pool: vip "v": pool "c" does not exist (create it, or name one that exists)`},
+	{"health-without-type", health("{port: 80}"), `f:2:27: pools[0].health.type: required (tcp, http, https, grpc, dns or icmp)`},
+	{"health-of-unknown-type", health("{type: ping}"),
+		`f:2:34: pools[0].health.type: type "ping": must be one of tcp, http, https, grpc, dns, icmp`},
+	{"health-by-tunnel", health("{type: icmp, via: tunnel}"), `f:2:40: pools[0].health.via: unknown field (known here: ` +
+		`type, port, path, host, expect, query, service, interval, timeout, rise, fall)`},
+	{"health-values", health("{type: http, port: 0, path: x, expect: 99, interval: 2, timeout: 5 s, rise: 0, fall: 101}"),
+		"f:2:46: pools[0].health.port: 0: must be an integer from 1 to 65535\n" +
+			`f:2:55: pools[0].health.path: pool "a": health check http has the path "x", which is not valid (start with '/' and use printable ASCII without spaces)` + "\n" +
+			`f:2:66: pools[0].health.expect: expect "99": must be an HTTP status or a range of them within 100-599, such as 200-399` + "\n" +
+			"f:2:80: pools[0].health.interval: must be text, not a number (quote it: \"2\")\n" +
+			`f:2:92: pools[0].health.timeout: "5 s" is not a duration (write it as 30s, 5m or 1h)` + "\n" +
+			"f:2:103: pools[0].health.rise: 0: must be an integer from 1 to 100\n" +
+			"f:2:112: pools[0].health.fall: 101: must be an integer from 1 to 100"},
+	{"health-fields-of-other-types", health("{type: icmp, port: 1, path: /, host: h, expect: 200, query: q, service: s}"),
+		`f:2:46: pools[0].health.port: pool "a": health check icmp has no port (remove it)` + "\n" +
+			`f:2:55: pools[0].health.path: pool "a": health check icmp has no path (remove it)` + "\n" +
+			`f:2:64: pools[0].health.host: pool "a": health check icmp has no host (remove it)` + "\n" +
+			`f:2:75: pools[0].health.expect: pool "a": health check icmp has no expect (remove it)` + "\n" +
+			`f:2:87: pools[0].health.query: pool "a": health check icmp has no query (remove it)` + "\n" +
+			`f:2:99: pools[0].health.service: pool "a": health check icmp has no service (remove it)`},
+	{"health-needs", health("{type: tcp}"), `f:2:27: pools[0].health.port: pool "a": health check tcp needs a port (use 1 to 65535)`},
+	{"health-timeout", health("{type: icmp, interval: 500ms, timeout: 2s}"),
+		`f:2:66: pools[0].health.timeout: pool "a": health check icmp has a timeout of 2s (use 10ms to the interval, 500ms)`},
+	{"panic-threshold", head + "pools: [{name: a, panic_threshold: 101}]\n",
+		`f:2:36: pools[0].panic_threshold: 101: must be an integer from 0 to 100`},
 	{"no-violation-from-an-unread-pool", head + "pools: [{name: 5}]\n" +
 		"vips: [{name: v, address: 198.51.100.1, protocol: tcp, ports: [any], pool: \"5\"}]\n",
 		`f:2:16: pools[0].name: must be text, not a number (quote it: "5")` + "\n" +
@@ -141,6 +166,10 @@ func backend(fields string) string {
 
 func vip(address, ports string) string {
 	return head + "pools: [{name: a}]\nvips:\n  - {name: v, " + address + ", " + ports + ", protocol: tcp, pool: a}\n"
+}
+
+func health(object string) string {
+	return head + "pools: [{name: a, health: " + object + "}]\n"
 }
 
 // bomb would be ten to the fifth nodes if aliases were followed.

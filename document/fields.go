@@ -40,6 +40,8 @@ func (r *reader) pool(path string, n *yaml.Node) lb.Pool {
 		}},
 		{"drain_max", "", func(path string, n *yaml.Node) { p.DrainMax = r.duration(path, n) }},
 		{"drain_idle", "", func(path string, n *yaml.Node) { p.DrainIdle = r.duration(path, n) }},
+		{"health", "", func(path string, n *yaml.Node) { p.Health = r.health(path, n) }},
+		{"panic_threshold", "", func(path string, n *yaml.Node) { p.PanicThreshold = r.panicThreshold(path, n) }},
 		{"backends", "", func(path string, n *yaml.Node) {
 			r.list(path, n, func(path string, n *yaml.Node) { p.Backends = append(p.Backends, r.backend(path, n)) })
 		}},

@@ -25,6 +25,8 @@ type surfacePool struct {
 	Slots     uint32           `json:"slots,omitempty" yaml:"slots,omitempty"`
 	DrainMax  string           `json:"drain_max,omitempty" yaml:"drain_max,omitempty"`
 	DrainIdle string           `json:"drain_idle,omitempty" yaml:"drain_idle,omitempty"`
+	Health    *surfaceHealth   `json:"health,omitempty" yaml:"health,omitempty"`
+	Panic     *uint32          `json:"panic_threshold,omitempty" yaml:"panic_threshold,omitempty"`
 	Backends  []surfaceBackend `json:"backends,omitempty" yaml:"backends,omitempty"`
 }
 
@@ -65,7 +67,7 @@ func surfaceOf(c lb.Config) surface {
 	out := surface{Version: Version}
 	c = c.Normalize()
 	for _, p := range c.Pools {
-		pool := surfacePool{Name: p.Name, Slots: p.Slots}
+		pool := surfacePool{Name: p.Name, Slots: p.Slots, Health: surfaceHealthOf(p.Health), Panic: surfacePanic(p.PanicThreshold)}
 		if p.Encap != lb.EncapIPIP {
 			pool.Encap = p.Encap.String()
 		}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -201,6 +202,7 @@ func randomConfig(r *rand.Rand) lb.Config {
 		if r.IntN(2) == 0 {
 			pool.Slots = lb.MinSlots << (2 + r.IntN(6))
 		}
+		pool.Health, pool.PanicThreshold = randomHealth(r), lb.PanicPercent(uint32(r.IntN(101)))
 		for b := range r.IntN(12) {
 			pool.Backends = append(pool.Backends, lb.Backend{
 				Name: name((b + 7*p) % 60), Address: randomAddress(v6, r, b),
@@ -216,6 +218,39 @@ func randomConfig(r *rand.Rand) lb.Config {
 		})
 	}
 	return c
+}
+
+// randomHealth leaves out about half of what may be left out.
+func randomHealth(r *rand.Rand) lb.Health {
+	maybe := func(h *lb.Health, change func(*lb.Health)) {
+		if r.IntN(2) == 0 {
+			change(h)
+		}
+	}
+	h := lb.Health{Type: append([]lb.CheckType{lb.CheckNone}, lb.CheckTypes...)[r.IntN(len(lb.CheckTypes)+1)]}
+	if h.Type == lb.CheckNone {
+		return h
+	}
+	maybe(&h, func(h *lb.Health) {
+		h.Interval = lb.MinInterval + time.Duration(r.Int64N(int64(lb.MaxInterval-lb.MinInterval)))
+	})
+	maybe(&h, func(h *lb.Health) {
+		h.Timeout = lb.MinTimeout + time.Duration(r.Int64N(int64(lb.MinInterval-lb.MinTimeout)))
+	})
+	maybe(&h, func(h *lb.Health) { h.Rise, h.Fall = uint32(1+r.IntN(lb.MaxInRow)), uint32(1+r.IntN(lb.MaxInRow)) })
+	switch h.Type {
+	case lb.CheckTCP, lb.CheckGRPC:
+		h.Port = uint16(1 + r.IntN(65535))
+	case lb.CheckDNS:
+		h.Query = "www.example"
+	case lb.CheckHTTP, lb.CheckHTTPS:
+		maybe(&h, func(h *lb.Health) { h.Port = uint16(1 + r.IntN(65535)) })
+		maybe(&h, func(h *lb.Health) { h.Path = `/~"it's#a?path` })
+		maybe(&h, func(h *lb.Health) { h.Host = "[2001:db8::1]:80" })
+		maybe(&h, func(h *lb.Health) { h.Expect = lb.StatusRange{Low: 204, High: uint16(204 + r.IntN(2))} })
+	case lb.CheckNone, lb.CheckICMP:
+	}
+	return h
 }
 
 // randomAddress is unique by i. One configuration has one family: a pool cannot mix what its VIPs are.

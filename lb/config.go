@@ -45,6 +45,10 @@ type Pool struct {
 	DrainIdle time.Duration
 	// Backends may be empty: every packet then ends as VerdictNoBackend.
 	Backends []Backend
+	// Health is how the backends are checked; the zero value checks nothing.
+	Health Health
+	// PanicThreshold is how few backends may be up before health is ignored.
+	PanicThreshold PanicThreshold
 }
 
 // Backend is one real server.
@@ -135,13 +139,14 @@ func (c Config) VIP(name string) (VIP, bool) {
 	return c.VIPs[i], true
 }
 
-// Normalize returns a deep copy in canonical form: pools, backends and VIPs sorted by name, ports ascending. Two
-// configurations that mean the same are equal after it (reflect.DeepEqual).
+// Normalize returns a deep copy in canonical form: pools, backends and VIPs sorted by name, ports ascending, health
+// checks with their defaults. Two configurations that mean the same are equal after it (reflect.DeepEqual).
 func (c Config) Normalize() Config {
 	out := Config{Pools: slices.Clone(c.Pools), VIPs: slices.Clone(c.VIPs)}
 	for i := range out.Pools {
 		p := &out.Pools[i]
 		p.Backends = slices.Clone(p.Backends)
+		p.Health = p.Health.WithDefaults()
 		slices.SortStableFunc(p.Backends, func(a, b Backend) int { return strings.Compare(a.Name, b.Name) })
 	}
 	for i := range out.VIPs {

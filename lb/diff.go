@@ -119,6 +119,8 @@ func poolDetail(old, new Pool) string {
 	d.field("slots", formatSlots(old), formatSlots(new))
 	d.field("drain_max", old.drainMax().String(), new.drainMax().String())
 	d.field("drain_idle", old.drainIdle().String(), new.drainIdle().String())
+	d.field("health", old.Health.String(), new.Health.String())
+	d.field("panic_threshold", formatPanic(old), formatPanic(new))
 	return d.String()
 }
 
@@ -158,6 +160,8 @@ func formatSlots(p Pool) string {
 	}
 	return strconv.Itoa(int(p.Slots))
 }
+
+func formatPanic(p Pool) string { return fmt.Sprintf("%d%%", p.PanicThreshold.Percent()) }
 
 // formatScale prints thousandths as a decimal number: 1, 0.5, 0.125.
 func formatScale(s Scale) string {

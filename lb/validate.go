@@ -130,6 +130,7 @@ func (v *validator) pool(i int) {
 	v.slots(path+".slots", p)
 	v.drain(path+".drain_max", p, p.DrainMax)
 	v.drain(path+".drain_idle", p, p.DrainIdle)
+	v.health(path, p)
 	byAddress := map[netip.Addr]string{}
 	for j, b := range p.Backends {
 		at := fmt.Sprintf("%s.backends[%d]", path, j)

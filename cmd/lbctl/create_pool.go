@@ -19,8 +19,13 @@ func (c *cli) createPoolCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		health, err := fields.value(cmd)
+		if err != nil {
+			return err
+		}
 		answer, err := call(ctx, c, sluicev1.SluiceClient.CreatePool, &sluicev1.CreatePoolRequest{
-			Pool: &sluicev1.Pool{Name: args[0], Encap: encap, Slots: fields.slots}, Options: c.writeOptions(),
+			Pool: &sluicev1.Pool{Name: args[0], Encap: encap, Slots: fields.slots, Health: health,
+				PanicThreshold: given(cmd, "panic-threshold", fields.panicThreshold)}, Options: c.writeOptions(),
 		})
 		if err != nil {
 			return err

@@ -23,7 +23,11 @@ func (c *cli) describeBackendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return describe(c, b, "backend/"+b.name(), c.backendFacts(b), nil)
+			return describe(c, b, "backend/"+b.name(), c.backendFacts(b), func() {
+				if b.Health != nil {
+					section(c, listing[resultItem]{b.Health.Results, resultColumns(c.now()), nil})
+				}
+			})
 		}),
 	}
 }
@@ -41,9 +45,12 @@ func (c *cli) backendFacts(b backendItem) []fact {
 		{"Name", b.Name}, {"Pool", b.Pool}, {"Address", b.Address},
 		{"Weight", decimal(b.Weight) + " x " + factor(b.Scale) + " = " + decimal(b.EffectiveWeight)},
 		{"Admin", b.Admin},
+	}
+	facts = append(facts, b.Health.facts(c.now())...)
+	facts = append(facts, []fact{
 		{"Slots", decimal(b.Slots) + " of " + decimal(b.PoolSlots) + ", " + share(b.Slots, b.PoolSlots)},
 		{"Next hop", state}, {"  Interface", b.NextHop.Interface}, {"  Gateway", b.NextHop.Gateway},
 		{"  MAC", b.NextHop.MAC}, {"  Source", b.NextHop.Source}, {"  MTU", mtu},
-	}
+	}...)
 	return append(facts, b.Counter.facts()...)
 }

@@ -30,6 +30,7 @@ func (c *cli) describePoolCommand() *cobra.Command {
 				{"Name", p.Name}, {"Encap", p.Encap}, {"VIPs", strings.Join(p.VIPs, ", ")},
 				{"Slots", decimal(p.Slots) + ", " + decimal(p.EmptySlots) + " empty"}, {"Digest", p.Digest},
 			}
+			facts = append(facts, p.healthFacts()...)
 			return describe(c, p, "pool/"+p.Name, facts, func() {
 				section(c, listing[backendItem]{backends, backendColumns, nil})
 			})

@@ -45,10 +45,11 @@ func (f *vipFields) protocolValue() (sluicev1.Protocol, error) {
 type poolFields struct {
 	encap string
 	slots uint32
+	*healthFields
 }
 
 func poolFlags(cmd *cobra.Command) *poolFields {
-	f := &poolFields{}
+	f := &poolFields{healthFields: healthFlags(cmd)}
 	cmd.Flags().StringVar(&f.encap, "encap", "", "how packets travel to the backends: "+strings.Join(words(lb.Encaps), ", "))
 	cmd.Flags().Uint32Var(&f.slots, "slots", 0, "size of the slot table, a power of two; 0 is the smallest with 256 slots a backend")
 	_ = cmd.RegisterFlagCompletionFunc("encap", cobra.FixedCompletions(words(lb.Encaps), cobra.ShellCompDirectiveNoFileComp))

@@ -54,6 +54,7 @@ var backendColumns = []column[backendItem]{
 	{title: "SCALE", right: true, cell: func(b backendItem) string { return factor(b.Scale) }},
 	{title: "EFFECTIVE", right: true, cell: func(b backendItem) string { return decimal(b.EffectiveWeight) }},
 	{title: "ADMIN", cell: func(b backendItem) string { return b.Admin }},
+	{title: "HEALTH", cell: func(b backendItem) string { return dash(b.Health.text()) }},
 	{title: "SLOTS", right: true, cell: func(b backendItem) string { return decimal(b.Slots) }},
 	{title: "SHARE", right: true, cell: func(b backendItem) string { return share(b.Slots, b.PoolSlots) }},
 	{title: "NEXT-HOP", cell: func(b backendItem) string { return b.NextHop.State }},

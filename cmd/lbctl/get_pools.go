@@ -37,6 +37,7 @@ var poolColumns = []column[poolItem]{
 	{title: "NAME", cell: func(p poolItem) string { return p.Name }},
 	{title: "ENCAP", cell: func(p poolItem) string { return p.Encap }},
 	{title: "BACKENDS", right: true, cell: func(p poolItem) string { return decimal(len(p.Backends)) }},
+	{title: "UP", right: true, cell: func(p poolItem) string { return dash(p.Checks.text()) }},
 	{title: "SLOTS", right: true, cell: func(p poolItem) string { return decimal(p.Slots) }},
 	{title: "EMPTY", right: true, cell: func(p poolItem) string { return decimal(p.EmptySlots) }},
 	{title: "VIPS", cell: func(p poolItem) string { return dash(strings.Join(p.VIPs, ",")) }},

@@ -59,7 +59,11 @@ type poolItem struct {
 	Backends   []configuredBackend `json:"backends"`
 	VIPs       []string            `json:"vips"`
 	Digest     string              `json:"digest"`
-	Base       uint32              `json:"base"`
+	// Health is the check; Checks how the backends do by it. Both are absent without a check.
+	Health         *healthCheckItem `json:"health,omitempty"`
+	PanicThreshold uint32           `json:"panic_threshold"`
+	Checks         *poolHealthItem  `json:"checks,omitempty"`
+	Base           uint32           `json:"base"`
 }
 
 type configuredBackend struct {
@@ -81,7 +85,8 @@ func poolItemOf(p *sluicev1.PoolStatus) poolItem {
 	out := poolItem{
 		Name: p.GetPool().GetName(), Encap: word("ENCAP_", p.GetPool().GetEncap().String()), Slots: p.GetSlots(),
 		EmptySlots: p.GetEmptySlots(), Backends: []configuredBackend{}, VIPs: append([]string{}, p.GetVips()...),
-		Digest: p.GetDigest(), Base: p.GetBase(),
+		Digest: p.GetDigest(), Base: p.GetBase(), Health: healthCheckItemOf(p.GetPool().GetHealth()),
+		PanicThreshold: panicPercent(p.GetPool()), Checks: poolHealthItemOf(p.GetHealth()),
 	}
 	for _, b := range p.GetPool().GetBackends() {
 		out.Backends = append(out.Backends, configuredBackendOf(b))
@@ -96,8 +101,10 @@ type backendItem struct {
 	Slots           uint32      `json:"slots"`
 	PoolSlots       uint32      `json:"pool_slots"`
 	NextHop         nextHopItem `json:"next_hop"`
-	Counter         counterItem `json:"counter"`
-	Index           uint32      `json:"index"`
+	// Health is absent where the pool has no check.
+	Health  *backendHealthItem `json:"health,omitempty"`
+	Counter counterItem        `json:"counter"`
+	Index   uint32             `json:"index"`
 }
 
 type nextHopItem struct {
@@ -115,7 +122,8 @@ func backendItemOf(b *sluicev1.BackendStatus) backendItem {
 	hop := b.GetNextHop()
 	out := backendItem{
 		Pool: b.GetPool(), configuredBackend: configuredBackendOf(b.GetBackend()), EffectiveWeight: b.GetEffectiveWeight(),
-		Slots: b.GetSlots(), PoolSlots: b.GetPoolSlots(), Counter: counterOf(b.GetCounter()), Index: b.GetIndex(),
+		Health: backendHealthItemOf(b.GetHealth()),
+		Slots:  b.GetSlots(), PoolSlots: b.GetPoolSlots(), Counter: counterOf(b.GetCounter()), Index: b.GetIndex(),
 		NextHop: nextHopItem{
 			State: word("STATE_", hop.GetState().String()), Interface: hop.GetInterface(), Gateway: hop.GetGateway(),
 			MAC: hop.GetMac(), Source: hop.GetSource(), MTU: hop.GetMtu(),

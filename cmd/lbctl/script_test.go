@@ -28,6 +28,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 //
 //	lbctl ARGS...        runs lbctl; standard input is the file that STDIN names
 //	code N               checks the exit code of the last lbctl
+//	fail POOL/NAME       makes a backend fail its health checks
 //	server ok|hang|down  answers, never answers, or answers that it cannot
 //	tls [expired]        serves on TCP, too: $TCP is the address, $PLAIN one where nobody speaks TLS; certificates are files
 func TestScripts(t *testing.T) {
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 				}
 			},
 			"tls":    func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).serveTLS(ts, args) },
+			"fail":   func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.fail(args[0]) },
 			"server": func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.setMode(args[0]) },
 		},
 	})

@@ -31,9 +31,10 @@ type server struct {
 	clock    time.Time
 	history  []past
 	waiting  *sluicev1.Confirmation
+	sick     map[string]bool // by pool/backend
 }
 
-func newServer() *server { return &server{mode: "ok", clock: noon} }
+func newServer() *server { return &server{mode: "ok", clock: noon, sick: map[string]bool{}} }
 
 func (s *server) setMode(mode string) {
 	s.mu.Lock()
@@ -247,7 +248,7 @@ func (s *server) ListVips(ctx context.Context, r *sluicev1.ListVipsRequest) (*sl
 			Vip: translate.VIPToProto(v), Counter: s.counter(10), Backends: uint32(len(p.Backends)), Index: uint32(i + 1),
 		}
 		for j := range p.Backends {
-			if owned(tables(s.config)[p.Name], j) > 0 {
+			if owned(tables(s.effective())[p.Name], j) > 0 {
 				item.BackendsWithSlots++
 			}
 		}
@@ -277,10 +278,17 @@ func (s *server) SetPool(ctx context.Context, r *sluicev1.SetPoolRequest) (*slui
 		if p == nil {
 			return missing("pool", r.GetName())
 		}
+		m := translate.PoolToProto(*p)
+		m.Health = translate.MergeHealth(m.Health, r.GetHealth())
 		if r.Slots != nil {
-			p.Slots = r.GetSlots()
+			m.Slots = r.GetSlots()
 		}
-		return nil
+		if r.PanicThreshold != nil {
+			m.PanicThreshold = r.PanicThreshold
+		}
+		var err error
+		*p, err = translate.PoolFromProto("pool", m)
+		return err
 	})
 	return &sluicev1.SetPoolResponse{Outcome: outcome}, err
 }
@@ -321,7 +329,7 @@ func (s *server) ListPools(ctx context.Context, r *sluicev1.ListPoolsRequest) (*
 		if r.GetName() == "" || r.GetName() == p.Name {
 			item := &sluicev1.PoolStatus{
 				Pool: translate.PoolToProto(p), Slots: p.SlotCount(), Base: base,
-				EmptySlots: owned(tables(s.config)[p.Name], lb.NoOwner), Digest: digest(p),
+				EmptySlots: owned(tables(s.effective())[p.Name], lb.NoOwner), Digest: digest(p), Health: s.poolHealth(p),
 			}
 			for _, v := range s.config.VIPs {
 				if v.Pool == p.Name {
@@ -424,8 +432,9 @@ func (s *server) ListBackends(ctx context.Context, r *sluicev1.ListBackendsReque
 				continue
 			}
 			out.Backends = append(out.Backends, &sluicev1.BackendStatus{
-				Pool: p.Name, Backend: translate.BackendToProto(b), EffectiveWeight: b.EffectiveWeight(), Index: index,
-				Slots: owned(tables(s.config)[p.Name], i), PoolSlots: p.SlotCount(), NextHop: hop(b), Counter: s.counter(5),
+				Pool: p.Name, Backend: translate.BackendToProto(b), EffectiveWeight: s.effectiveWeight(p, i), Index: index,
+				Slots: owned(tables(s.effective())[p.Name], i), PoolSlots: p.SlotCount(), NextHop: hop(b), Counter: s.counter(5),
+				Health: s.backendHealth(p, b),
 			})
 		}
 	}
@@ -460,7 +469,7 @@ func (s *server) ListSlots(ctx context.Context, r *sluicev1.ListSlotsRequest) (*
 	for _, b := range p.Backends {
 		out.Backends = append(out.Backends, b.Name)
 	}
-	for _, owner := range tables(s.config)[p.Name].Owners {
+	for _, owner := range tables(s.effective())[p.Name].Owners {
 		index := int32(owner)
 		if owner == lb.NoOwner {
 			index = -1

@@ -15,15 +15,20 @@ func (c *cli) setPoolCommand() *cobra.Command {
 	}
 	fields := poolFlags(cmd)
 	cmd.RunE = c.does(func(ctx context.Context, args []string) error {
-		if err := needsOne(cmd, "encap", "slots"); err != nil {
+		if err := needsOne(cmd, append([]string{"encap", "slots", "panic-threshold"}, healthFlagNames...)...); err != nil {
 			return err
 		}
 		encap, err := fields.encapValue()
 		if err != nil {
 			return err
 		}
+		health, err := fields.value(cmd)
+		if err != nil {
+			return err
+		}
 		answer, err := call(ctx, c, sluicev1.SluiceClient.SetPool, &sluicev1.SetPoolRequest{
-			Name: args[0], Encap: encap, Slots: given(cmd, "slots", fields.slots), Options: c.writeOptions(),
+			Name: args[0], Encap: encap, Slots: given(cmd, "slots", fields.slots), Health: health,
+			PanicThreshold: given(cmd, "panic-threshold", fields.panicThreshold), Options: c.writeOptions(),
 		})
 		if err != nil {
 			return err

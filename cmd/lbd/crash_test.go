@@ -33,6 +33,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	store.VerifyIfAsked()
 	if os.Getenv(envDir) != "" {
 		if err := child(); err != nil {
 			fmt.Println(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-lb/sluice/control"
 	"github.com/sluice-lb/sluice/control/access"
+	"github.com/sluice-lb/sluice/control/health"
 	"github.com/sluice-lb/sluice/control/nexthop"
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/internal/version"
@@ -33,6 +34,7 @@ type daemon struct {
 	dp      dataplane
 	netlink *nexthop.Netlink
 	watcher *nexthop.Watcher
+	checker *health.Checker
 	engine  *control.Engine
 	server  *control.Server
 
@@ -65,8 +67,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.dp.Close()) }()
 	d.watcher = nexthop.New(d.netlink, d.interfaces, d.log)
+	d.checker = health.New(health.Options{Gone: control.HostGone(d.watcher), Log: d.log})
 	d.engine = control.NewEngine(control.Options{
-		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
+		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Health: d.checker, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
 	})
 	d.server = control.NewServer(d.engine, version.String(), d.log, guard)
 
@@ -92,6 +95,7 @@ func (d *daemon) work(ctx context.Context, running *sync.WaitGroup) error {
 		return err
 	}
 	running.Go(func() { d.engine.Run(ctx) })
+	running.Go(func() { d.checker.Run(ctx) })
 	running.Go(func() { d.store.RunBackups(ctx, store.BackupInterval, d.log) })
 	running.Go(func() { d.watchFiles(ctx) })
 	if err := d.env.confine(); err != nil {

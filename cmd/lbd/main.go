@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/internal/version"
 )
 
@@ -31,6 +32,7 @@ type env struct {
 }
 
 func main() {
+	store.VerifyIfAsked()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	// A second signal ends the process at once: packets do not need it.
 	context.AfterFunc(ctx, stop)

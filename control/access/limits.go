@@ -14,7 +14,7 @@ const (
 	// MaxConnections is how many connections one address of the API holds at a time; further ones are closed at once.
 	MaxConnections = 256
 	// maxStreams is how many calls run at a time over one connection; further ones wait.
-	maxStreams = 256
+	maxStreams = 1024
 	// maxHeader bounds what a call may send before its request, in bytes.
 	maxHeader = 64 << 10
 	// handshakeTime is how long a connection may take to prove who it is.

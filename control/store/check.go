@@ -96,7 +96,10 @@ func check(db *bolt.DB, size int64) (m meta, err error) {
 		if err := unseal(data, &m); err != nil {
 			return fmt.Errorf("record \"meta\": %w", err)
 		}
-		_, err := contents(tx)
+		c, err := contents(tx)
+		if err == nil && m.Used && c.Committed == nil {
+			err = fmt.Errorf("record %q is missing", keyCommitted)
+		}
 		return errors.Join(err, checkHistory(tx))
 	})
 	return m, err

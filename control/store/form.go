@@ -33,6 +33,8 @@ type (
 		Slots     uint32        `json:"slots"`
 		DrainMax  time.Duration `json:"drain_max,omitempty"` // nanoseconds
 		DrainIdle time.Duration `json:"drain_idle,omitempty"`
+		Health    *formHealth   `json:"health,omitempty"`
+		Panic     int8          `json:"panic_threshold,omitempty"` // percent; 0: the default, -1: never
 		Backends  []formBackend `json:"backends"`
 	}
 	formMoved struct {
@@ -46,6 +48,20 @@ type (
 		Previous string    `json:"previous,omitempty"`
 		Since    time.Time `json:"since"`
 		Slots    []uint32  `json:"slots"`
+	}
+	formHealth struct {
+		Type       string        `json:"type"`
+		Port       uint16        `json:"port,omitempty"`
+		Path       string        `json:"path,omitempty"`
+		Host       string        `json:"host,omitempty"`
+		ExpectLow  uint16        `json:"expect_low,omitempty"`
+		ExpectHigh uint16        `json:"expect_high,omitempty"`
+		Query      string        `json:"query,omitempty"`
+		Service    string        `json:"service,omitempty"`
+		Interval   time.Duration `json:"interval"` // nanoseconds
+		Timeout    time.Duration `json:"timeout"`
+		Rise       uint32        `json:"rise"`
+		Fall       uint32        `json:"fall"`
 	}
 	formBackend struct {
 		Name    string     `json:"name"`

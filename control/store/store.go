@@ -27,6 +27,8 @@ var (
 // meta is the record that describes the store itself.
 type meta struct {
 	SeedFingerprint string `json:"seed_fingerprint"`
+	// Used says that there is a committed state: one that is missing was lost.
+	Used bool `json:"used,omitempty"`
 }
 
 // Contents is what a store holds. The states have no tables.
@@ -83,7 +85,10 @@ func (s *Store) open(seedFile string) error {
 		return err
 	}
 	if exists {
-		if s.db, m, err = openChecked(s.path()); err != nil {
+		if err = verify(s.path()); err == nil {
+			s.db, m, err = openChecked(s.path())
+		}
+		if err != nil {
 			return &CorruptError{Path: s.path(), Backup: s.backupPath(), Cause: err}
 		}
 	}
@@ -210,7 +215,8 @@ func (s *Store) Commit(st *lb.State) error {
 		if err := errors.Join(err, sealErr); err != nil {
 			return err
 		}
-		return errors.Join(b.Put(keyCommitted, data), b.Delete(keyPending), prune(tx, keep, MaxHistoryBytes))
+		return errors.Join(b.Put(keyCommitted, data), b.Delete(keyPending),
+			put(b, keyMeta, meta{SeedFingerprint: s.seed.Fingerprint(), Used: true}), prune(tx, keep, MaxHistoryBytes))
 	})
 	if err == nil {
 		s.markStale()

@@ -61,7 +61,10 @@ func state(publication uint64) *lb.State {
 		Moved:   map[string]lb.MovedVIP{"web": {Previous: "six", Since: time.Unix(1_000_000, 5).UTC()}},
 		Config: lb.Config{
 			Pools: []lb.Pool{
-				{Name: "six", Slots: 2048, DrainMax: time.Hour, DrainIdle: time.Minute, Backends: []lb.Backend{{Name: "b", Address: v6, Weight: 65535, Scale: lb.MaxScale}}},
+				{Name: "six", Slots: 2048, PanicThreshold: lb.PanicNever, Health: lb.Health{
+					Type: lb.CheckHTTP, Port: 1, Path: "/p", Host: "h", Expect: lb.StatusRange{Low: 2, High: 3}, Query: "q", Service: "s",
+					Interval: 4, Timeout: 5, Rise: 6, Fall: 7,
+				}, DrainMax: time.Hour, DrainIdle: time.Minute, Backends: []lb.Backend{{Name: "b", Address: v6, Weight: 65535, Scale: lb.MaxScale}}},
 				{Name: "web", Backends: []lb.Backend{{Name: "a", Address: v4, Weight: 0, Scale: 0}}},
 			},
 			VIPs: []lb.VIP{{Name: "web", Address: netip.MustParseAddr("198.51.100.10"), Protocol: lb.UDP, Ports: []uint16{53, 65535}, Pool: "web"}},

@@ -59,7 +59,10 @@ func formOfConfig(c lb.Config) formConfig {
 }
 
 func formOfPool(p lb.Pool) formPool {
-	f := formPool{Name: p.Name, Encap: p.Encap.String(), Slots: p.Slots, DrainMax: p.DrainMax, DrainIdle: p.DrainIdle}
+	f := formPool{
+		Name: p.Name, Encap: p.Encap.String(), Slots: p.Slots, DrainMax: p.DrainMax, DrainIdle: p.DrainIdle,
+		Health: formOfHealth(p.Health), Panic: int8(p.PanicThreshold),
+	}
 	for _, b := range p.Backends {
 		f.Backends = append(f.Backends, formBackendOf(b))
 	}
@@ -173,7 +176,13 @@ func (f formPool) pool() (lb.Pool, error) {
 	if err != nil {
 		return lb.Pool{}, fmt.Errorf("pool %q: %w", f.Name, err)
 	}
-	p := lb.Pool{Name: f.Name, Encap: encap, Slots: f.Slots, DrainMax: f.DrainMax, DrainIdle: f.DrainIdle}
+	p := lb.Pool{
+		Name: f.Name, Encap: encap, Slots: f.Slots, DrainMax: f.DrainMax, DrainIdle: f.DrainIdle,
+		PanicThreshold: lb.PanicThreshold(f.Panic),
+	}
+	if p.Health, err = f.Health.health(); err != nil {
+		return lb.Pool{}, fmt.Errorf("pool %q: health: %w", f.Name, err)
+	}
 	for _, b := range f.Backends {
 		backend, err := b.backend()
 		if err != nil {

@@ -44,6 +44,9 @@ func (f *faults) pool(path string, p *sluicev1.Pool) lb.Pool {
 		Name: p.GetName(), Encap: f.encap(path+".encap", p.GetEncap()), Slots: p.GetSlots(),
 		DrainMax: f.duration(path+".drain_max", p.GetDrainMax()), DrainIdle: f.duration(path+".drain_idle", p.GetDrainIdle()),
 	}
+	if p != nil {
+		out.Health, out.PanicThreshold = f.health(path+".health", p.GetHealth()), f.panicThreshold(path+".panic_threshold", p.PanicThreshold)
+	}
 	for i, b := range p.GetBackends() {
 		out.Backends = append(out.Backends, f.backend(fmt.Sprintf("%s.backends[%d]", path, i), b))
 	}

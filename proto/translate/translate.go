@@ -62,6 +62,7 @@ func PoolToProto(p lb.Pool) *sluicev1.Pool {
 	out := &sluicev1.Pool{
 		Name: p.Name, Encap: EncapToProto(p.Encap), Slots: p.Slots,
 		DrainMax: durationToProto(p.DrainMax), DrainIdle: durationToProto(p.DrainIdle),
+		Health: HealthToProto(p.Health), PanicThreshold: PanicToProto(p.PanicThreshold),
 	}
 	for _, b := range p.Backends {
 		out.Backends = append(out.Backends, BackendToProto(b))

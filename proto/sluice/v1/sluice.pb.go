@@ -243,6 +243,78 @@ func (DrainEnd) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{3}
 }
 
+// Type of a check.
+type HealthCheck_Type int32
+
+const (
+	HealthCheck_TYPE_UNSPECIFIED HealthCheck_Type = 0
+	// No check: in SetPoolRequest it removes the one that is there; never in responses.
+	HealthCheck_TYPE_NONE HealthCheck_Type = 1
+	// Opens a connection.
+	HealthCheck_TYPE_TCP HealthCheck_Type = 2
+	// GET by HTTP/1.1.
+	HealthCheck_TYPE_HTTP HealthCheck_Type = 3
+	// The same over TLS; the certificate is not verified.
+	HealthCheck_TYPE_HTTPS HealthCheck_Type = 4
+	// grpc.health.v1.Health/Check, without TLS.
+	HealthCheck_TYPE_GRPC HealthCheck_Type = 5
+	// A query by UDP for the A records of a name.
+	HealthCheck_TYPE_DNS HealthCheck_Type = 6
+	// An echo request.
+	HealthCheck_TYPE_ICMP HealthCheck_Type = 7
+)
+
+// Enum value maps for HealthCheck_Type.
+var (
+	HealthCheck_Type_name = map[int32]string{
+		0: "TYPE_UNSPECIFIED",
+		1: "TYPE_NONE",
+		2: "TYPE_TCP",
+		3: "TYPE_HTTP",
+		4: "TYPE_HTTPS",
+		5: "TYPE_GRPC",
+		6: "TYPE_DNS",
+		7: "TYPE_ICMP",
+	}
+	HealthCheck_Type_value = map[string]int32{
+		"TYPE_UNSPECIFIED": 0,
+		"TYPE_NONE":        1,
+		"TYPE_TCP":         2,
+		"TYPE_HTTP":        3,
+		"TYPE_HTTPS":       4,
+		"TYPE_GRPC":        5,
+		"TYPE_DNS":         6,
+		"TYPE_ICMP":        7,
+	}
+)
+
+func (x HealthCheck_Type) Enum() *HealthCheck_Type {
+	p := new(HealthCheck_Type)
+	*p = x
+	return p
+}
+
+func (x HealthCheck_Type) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HealthCheck_Type) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_sluice_proto_enumTypes[4].Descriptor()
+}
+
+func (HealthCheck_Type) Type() protoreflect.EnumType {
+	return &file_sluice_v1_sluice_proto_enumTypes[4]
+}
+
+func (x HealthCheck_Type) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HealthCheck_Type.Descriptor instead.
+func (HealthCheck_Type) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{3, 0}
+}
+
 // Kind of a change.
 type Change_Kind int32
 
@@ -280,11 +352,11 @@ func (x Change_Kind) String() string {
 }
 
 func (Change_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_sluice_proto_enumTypes[4].Descriptor()
+	return file_sluice_v1_sluice_proto_enumTypes[5].Descriptor()
 }
 
 func (Change_Kind) Type() protoreflect.EnumType {
-	return &file_sluice_v1_sluice_proto_enumTypes[4]
+	return &file_sluice_v1_sluice_proto_enumTypes[5]
 }
 
 func (x Change_Kind) Number() protoreflect.EnumNumber {
@@ -293,7 +365,129 @@ func (x Change_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Change_Kind.Descriptor instead.
 func (Change_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{8, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{9, 0}
+}
+
+// State of a backend.
+type BackendHealth_State int32
+
+const (
+	BackendHealth_STATE_UNSPECIFIED BackendHealth_State = 0
+	// No result yet; it counts as up.
+	BackendHealth_STATE_UNCHECKED BackendHealth_State = 1
+	BackendHealth_STATE_UP        BackendHealth_State = 2
+	// A check fails: it takes no new flows, the ones it has go on.
+	BackendHealth_STATE_DOWN BackendHealth_State = 3
+	// Its host is gone: it takes no packets.
+	BackendHealth_STATE_GONE BackendHealth_State = 4
+)
+
+// Enum value maps for BackendHealth_State.
+var (
+	BackendHealth_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_UNCHECKED",
+		2: "STATE_UP",
+		3: "STATE_DOWN",
+		4: "STATE_GONE",
+	}
+	BackendHealth_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"STATE_UNCHECKED":   1,
+		"STATE_UP":          2,
+		"STATE_DOWN":        3,
+		"STATE_GONE":        4,
+	}
+)
+
+func (x BackendHealth_State) Enum() *BackendHealth_State {
+	p := new(BackendHealth_State)
+	*p = x
+	return p
+}
+
+func (x BackendHealth_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BackendHealth_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_sluice_proto_enumTypes[6].Descriptor()
+}
+
+func (BackendHealth_State) Type() protoreflect.EnumType {
+	return &file_sluice_v1_sluice_proto_enumTypes[6]
+}
+
+func (x BackendHealth_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BackendHealth_State.Descriptor instead.
+func (BackendHealth_State) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{42, 0}
+}
+
+// Grade of a result.
+type CheckResult_Grade int32
+
+const (
+	CheckResult_GRADE_UNSPECIFIED CheckResult_Grade = 0
+	CheckResult_GRADE_GOOD        CheckResult_Grade = 1
+	// A wrong answer.
+	CheckResult_GRADE_SOFT CheckResult_Grade = 2
+	// The network says that the host cannot be reached.
+	CheckResult_GRADE_HARD CheckResult_Grade = 3
+	// The node could not make the check: it does not count.
+	CheckResult_GRADE_VOID CheckResult_Grade = 4
+	// No answer at all.
+	CheckResult_GRADE_SILENT CheckResult_Grade = 5
+)
+
+// Enum value maps for CheckResult_Grade.
+var (
+	CheckResult_Grade_name = map[int32]string{
+		0: "GRADE_UNSPECIFIED",
+		1: "GRADE_GOOD",
+		2: "GRADE_SOFT",
+		3: "GRADE_HARD",
+		4: "GRADE_VOID",
+		5: "GRADE_SILENT",
+	}
+	CheckResult_Grade_value = map[string]int32{
+		"GRADE_UNSPECIFIED": 0,
+		"GRADE_GOOD":        1,
+		"GRADE_SOFT":        2,
+		"GRADE_HARD":        3,
+		"GRADE_VOID":        4,
+		"GRADE_SILENT":      5,
+	}
+)
+
+func (x CheckResult_Grade) Enum() *CheckResult_Grade {
+	p := new(CheckResult_Grade)
+	*p = x
+	return p
+}
+
+func (x CheckResult_Grade) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckResult_Grade) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_v1_sluice_proto_enumTypes[7].Descriptor()
+}
+
+func (CheckResult_Grade) Type() protoreflect.EnumType {
+	return &file_sluice_v1_sluice_proto_enumTypes[7]
+}
+
+func (x CheckResult_Grade) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckResult_Grade.Descriptor instead.
+func (CheckResult_Grade) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43, 0}
 }
 
 // State of the next hop.
@@ -348,11 +542,11 @@ func (x NextHop_State) String() string {
 }
 
 func (NextHop_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_sluice_proto_enumTypes[5].Descriptor()
+	return file_sluice_v1_sluice_proto_enumTypes[8].Descriptor()
 }
 
 func (NextHop_State) Type() protoreflect.EnumType {
-	return &file_sluice_v1_sluice_proto_enumTypes[5]
+	return &file_sluice_v1_sluice_proto_enumTypes[8]
 }
 
 func (x NextHop_State) Number() protoreflect.EnumNumber {
@@ -361,7 +555,7 @@ func (x NextHop_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NextHop_State.Descriptor instead.
 func (NextHop_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{40, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44, 0}
 }
 
 // State of the entry.
@@ -404,11 +598,11 @@ func (x Flow_State) String() string {
 }
 
 func (Flow_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_sluice_v1_sluice_proto_enumTypes[6].Descriptor()
+	return file_sluice_v1_sluice_proto_enumTypes[9].Descriptor()
 }
 
 func (Flow_State) Type() protoreflect.EnumType {
-	return &file_sluice_v1_sluice_proto_enumTypes[6]
+	return &file_sluice_v1_sluice_proto_enumTypes[9]
 }
 
 func (x Flow_State) Number() protoreflect.EnumNumber {
@@ -417,7 +611,7 @@ func (x Flow_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Flow_State.Descriptor instead.
 func (Flow_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51, 0}
 }
 
 // Config is the declarative document.
@@ -566,9 +760,13 @@ type Pool struct {
 	// How long a slot keeps the flows of its previous owner at most, 1s to 24h; absent means 1h.
 	DrainMax *durationpb.Duration `protobuf:"bytes,40,opt,name=drain_max,json=drainMax,proto3" json:"drain_max,omitempty"`
 	// After how much silence those flows are taken for gone, 1s to 24h; absent means 5m.
-	DrainIdle     *durationpb.Duration `protobuf:"bytes,41,opt,name=drain_idle,json=drainIdle,proto3" json:"drain_idle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DrainIdle *durationpb.Duration `protobuf:"bytes,41,opt,name=drain_idle,json=drainIdle,proto3" json:"drain_idle,omitempty"`
+	// How the backends are checked; absent means not at all.
+	Health *HealthCheck `protobuf:"bytes,30,opt,name=health,proto3" json:"health,omitempty"`
+	// The least share of enabled backends that must be up, 0 to 100 percent: with fewer, health is ignored. Absent means 25.
+	PanicThreshold *uint32 `protobuf:"varint,31,opt,name=panic_threshold,json=panicThreshold,proto3,oneof" json:"panic_threshold,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Pool) Reset() {
@@ -643,6 +841,155 @@ func (x *Pool) GetDrainIdle() *durationpb.Duration {
 	return nil
 }
 
+func (x *Pool) GetHealth() *HealthCheck {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
+func (x *Pool) GetPanicThreshold() uint32 {
+	if x != nil && x.PanicThreshold != nil {
+		return *x.PanicThreshold
+	}
+	return 0
+}
+
+// HealthCheck is how the backends of a pool are checked. Fields that are absent have their defaults.
+type HealthCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  HealthCheck_Type       `protobuf:"varint,1,opt,name=type,proto3,enum=sluice.v1.HealthCheck_Type" json:"type,omitempty"`
+	// 1 to 65535. Defaults: http 80, https 443, dns 53; tcp and grpc need one, icmp has none.
+	Port *uint32 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
+	// For http and https; default "/".
+	Path *string `protobuf:"bytes,3,opt,name=path,proto3,oneof" json:"path,omitempty"`
+	// Name that http, https and grpc ask for, and the TLS server name; default is the backend's address.
+	Host *string `protobuf:"bytes,4,opt,name=host,proto3,oneof" json:"host,omitempty"`
+	// HTTP statuses that are good, such as "200-399", the default, or "204".
+	Expect *string `protobuf:"bytes,5,opt,name=expect,proto3,oneof" json:"expect,omitempty"`
+	// Name that dns asks for.
+	Query *string `protobuf:"bytes,6,opt,name=query,proto3,oneof" json:"query,omitempty"`
+	// Service that grpc asks for; default is the server as a whole.
+	Service *string `protobuf:"bytes,7,opt,name=service,proto3,oneof" json:"service,omitempty"`
+	// From one check to the next, 100 ms to 1 h; default 2 s.
+	Interval *durationpb.Duration `protobuf:"bytes,8,opt,name=interval,proto3" json:"interval,omitempty"`
+	// How long an answer may take, 10 ms to the interval; default 1 s, or the interval where that is shorter.
+	Timeout *durationpb.Duration `protobuf:"bytes,9,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Good results in a row that make a backend up, 1 to 100; default 2.
+	Rise *uint32 `protobuf:"varint,10,opt,name=rise,proto3,oneof" json:"rise,omitempty"`
+	// Bad results in a row that make a backend down, 1 to 100; default 3.
+	Fall          *uint32 `protobuf:"varint,11,opt,name=fall,proto3,oneof" json:"fall,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthCheck) Reset() {
+	*x = HealthCheck{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthCheck) ProtoMessage() {}
+
+func (x *HealthCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
+func (*HealthCheck) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HealthCheck) GetType() HealthCheck_Type {
+	if x != nil {
+		return x.Type
+	}
+	return HealthCheck_TYPE_UNSPECIFIED
+}
+
+func (x *HealthCheck) GetPort() uint32 {
+	if x != nil && x.Port != nil {
+		return *x.Port
+	}
+	return 0
+}
+
+func (x *HealthCheck) GetPath() string {
+	if x != nil && x.Path != nil {
+		return *x.Path
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetHost() string {
+	if x != nil && x.Host != nil {
+		return *x.Host
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetExpect() string {
+	if x != nil && x.Expect != nil {
+		return *x.Expect
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetQuery() string {
+	if x != nil && x.Query != nil {
+		return *x.Query
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetService() string {
+	if x != nil && x.Service != nil {
+		return *x.Service
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *HealthCheck) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *HealthCheck) GetRise() uint32 {
+	if x != nil && x.Rise != nil {
+		return *x.Rise
+	}
+	return 0
+}
+
+func (x *HealthCheck) GetFall() uint32 {
+	if x != nil && x.Fall != nil {
+		return *x.Fall
+	}
+	return 0
+}
+
 // Backend is one real server.
 type Backend struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -662,7 +1009,7 @@ type Backend struct {
 
 func (x *Backend) Reset() {
 	*x = Backend{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[3]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +1021,7 @@ func (x *Backend) String() string {
 func (*Backend) ProtoMessage() {}
 
 func (x *Backend) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[3]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +1034,7 @@ func (x *Backend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backend.ProtoReflect.Descriptor instead.
 func (*Backend) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{3}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Backend) GetName() string {
@@ -743,7 +1090,7 @@ type WriteOptions struct {
 
 func (x *WriteOptions) Reset() {
 	*x = WriteOptions{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[4]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +1102,7 @@ func (x *WriteOptions) String() string {
 func (*WriteOptions) ProtoMessage() {}
 
 func (x *WriteOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[4]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +1115,7 @@ func (x *WriteOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteOptions.ProtoReflect.Descriptor instead.
 func (*WriteOptions) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{4}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WriteOptions) GetExpectedRevision() uint64 {
@@ -818,7 +1165,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[5]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +1177,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[5]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +1190,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{5}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Outcome) GetRevision() uint64 {
@@ -902,7 +1249,7 @@ type VipMove struct {
 
 func (x *VipMove) Reset() {
 	*x = VipMove{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1261,7 @@ func (x *VipMove) String() string {
 func (*VipMove) ProtoMessage() {}
 
 func (x *VipMove) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[6]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1274,7 @@ func (x *VipMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipMove.ProtoReflect.Descriptor instead.
 func (*VipMove) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{6}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *VipMove) GetVip() string {
@@ -987,7 +1334,7 @@ type Confirmation struct {
 
 func (x *Confirmation) Reset() {
 	*x = Confirmation{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1346,7 @@ func (x *Confirmation) String() string {
 func (*Confirmation) ProtoMessage() {}
 
 func (x *Confirmation) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[7]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1359,7 @@ func (x *Confirmation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
 func (*Confirmation) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{7}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Confirmation) GetRevision() uint64 {
@@ -1052,7 +1399,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1411,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[8]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1424,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{8}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Change) GetKind() Change_Kind {
@@ -1118,7 +1465,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1477,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[9]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1490,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{9}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApplyRequest) GetConfig() *Config {
@@ -1169,7 +1516,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1528,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[10]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1541,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{10}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApplyResponse) GetOutcome() *Outcome {
@@ -1214,7 +1561,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1573,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[11]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1586,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{11}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExportRequest) GetRevision() uint64 {
@@ -1259,7 +1606,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1618,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[12]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1631,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{12}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExportResponse) GetConfig() *Config {
@@ -1311,7 +1658,7 @@ type CreateVipRequest struct {
 
 func (x *CreateVipRequest) Reset() {
 	*x = CreateVipRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1670,7 @@ func (x *CreateVipRequest) String() string {
 func (*CreateVipRequest) ProtoMessage() {}
 
 func (x *CreateVipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[13]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1683,7 @@ func (x *CreateVipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateVipRequest.ProtoReflect.Descriptor instead.
 func (*CreateVipRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{13}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateVipRequest) GetVip() *Vip {
@@ -1362,7 +1709,7 @@ type CreateVipResponse struct {
 
 func (x *CreateVipResponse) Reset() {
 	*x = CreateVipResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1721,7 @@ func (x *CreateVipResponse) String() string {
 func (*CreateVipResponse) ProtoMessage() {}
 
 func (x *CreateVipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[14]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1734,7 @@ func (x *CreateVipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateVipResponse.ProtoReflect.Descriptor instead.
 func (*CreateVipResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{14}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateVipResponse) GetOutcome() *Outcome {
@@ -1413,7 +1760,7 @@ type SetVipRequest struct {
 
 func (x *SetVipRequest) Reset() {
 	*x = SetVipRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1772,7 @@ func (x *SetVipRequest) String() string {
 func (*SetVipRequest) ProtoMessage() {}
 
 func (x *SetVipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[15]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1785,7 @@ func (x *SetVipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVipRequest.ProtoReflect.Descriptor instead.
 func (*SetVipRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{15}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetVipRequest) GetName() string {
@@ -1492,7 +1839,7 @@ type SetVipResponse struct {
 
 func (x *SetVipResponse) Reset() {
 	*x = SetVipResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1851,7 @@ func (x *SetVipResponse) String() string {
 func (*SetVipResponse) ProtoMessage() {}
 
 func (x *SetVipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[16]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1864,7 @@ func (x *SetVipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVipResponse.ProtoReflect.Descriptor instead.
 func (*SetVipResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{16}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetVipResponse) GetOutcome() *Outcome {
@@ -1537,7 +1884,7 @@ type DeleteVipRequest struct {
 
 func (x *DeleteVipRequest) Reset() {
 	*x = DeleteVipRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1896,7 @@ func (x *DeleteVipRequest) String() string {
 func (*DeleteVipRequest) ProtoMessage() {}
 
 func (x *DeleteVipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[17]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1909,7 @@ func (x *DeleteVipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVipRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVipRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{17}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteVipRequest) GetName() string {
@@ -1588,7 +1935,7 @@ type DeleteVipResponse struct {
 
 func (x *DeleteVipResponse) Reset() {
 	*x = DeleteVipResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1947,7 @@ func (x *DeleteVipResponse) String() string {
 func (*DeleteVipResponse) ProtoMessage() {}
 
 func (x *DeleteVipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[18]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1960,7 @@ func (x *DeleteVipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVipResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVipResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{18}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteVipResponse) GetOutcome() *Outcome {
@@ -1633,7 +1980,7 @@ type ListVipsRequest struct {
 
 func (x *ListVipsRequest) Reset() {
 	*x = ListVipsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1992,7 @@ func (x *ListVipsRequest) String() string {
 func (*ListVipsRequest) ProtoMessage() {}
 
 func (x *ListVipsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[19]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +2005,7 @@ func (x *ListVipsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVipsRequest.ProtoReflect.Descriptor instead.
 func (*ListVipsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{19}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListVipsRequest) GetName() string {
@@ -1678,7 +2025,7 @@ type ListVipsResponse struct {
 
 func (x *ListVipsResponse) Reset() {
 	*x = ListVipsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +2037,7 @@ func (x *ListVipsResponse) String() string {
 func (*ListVipsResponse) ProtoMessage() {}
 
 func (x *ListVipsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[20]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +2050,7 @@ func (x *ListVipsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVipsResponse.ProtoReflect.Descriptor instead.
 func (*ListVipsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{20}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListVipsResponse) GetVips() []*VipStatus {
@@ -1736,7 +2083,7 @@ type VipStatus struct {
 
 func (x *VipStatus) Reset() {
 	*x = VipStatus{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +2095,7 @@ func (x *VipStatus) String() string {
 func (*VipStatus) ProtoMessage() {}
 
 func (x *VipStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[21]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +2108,7 @@ func (x *VipStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipStatus.ProtoReflect.Descriptor instead.
 func (*VipStatus) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{21}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VipStatus) GetVip() *Vip {
@@ -1809,7 +2156,7 @@ type CreatePoolRequest struct {
 
 func (x *CreatePoolRequest) Reset() {
 	*x = CreatePoolRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +2168,7 @@ func (x *CreatePoolRequest) String() string {
 func (*CreatePoolRequest) ProtoMessage() {}
 
 func (x *CreatePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[22]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +2181,7 @@ func (x *CreatePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePoolRequest.ProtoReflect.Descriptor instead.
 func (*CreatePoolRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{22}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreatePoolRequest) GetPool() *Pool {
@@ -1860,7 +2207,7 @@ type CreatePoolResponse struct {
 
 func (x *CreatePoolResponse) Reset() {
 	*x = CreatePoolResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2219,7 @@ func (x *CreatePoolResponse) String() string {
 func (*CreatePoolResponse) ProtoMessage() {}
 
 func (x *CreatePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[23]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2232,7 @@ func (x *CreatePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePoolResponse.ProtoReflect.Descriptor instead.
 func (*CreatePoolResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{23}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreatePoolResponse) GetOutcome() *Outcome {
@@ -1899,18 +2246,21 @@ type SetPoolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// ENCAP_UNSPECIFIED keeps it.
-	Encap         Encap                `protobuf:"varint,2,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
-	Slots         *uint32              `protobuf:"varint,3,opt,name=slots,proto3,oneof" json:"slots,omitempty"`
-	Options       *WriteOptions        `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
-	DrainMax      *durationpb.Duration `protobuf:"bytes,40,opt,name=drain_max,json=drainMax,proto3" json:"drain_max,omitempty"`
-	DrainIdle     *durationpb.Duration `protobuf:"bytes,41,opt,name=drain_idle,json=drainIdle,proto3" json:"drain_idle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Encap     Encap                `protobuf:"varint,2,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
+	Slots     *uint32              `protobuf:"varint,3,opt,name=slots,proto3,oneof" json:"slots,omitempty"`
+	Options   *WriteOptions        `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	DrainMax  *durationpb.Duration `protobuf:"bytes,40,opt,name=drain_max,json=drainMax,proto3" json:"drain_max,omitempty"`
+	DrainIdle *durationpb.Duration `protobuf:"bytes,41,opt,name=drain_idle,json=drainIdle,proto3" json:"drain_idle,omitempty"`
+	// Present fields change those of the check that is there; another type starts from that type's defaults.
+	Health         *HealthCheck `protobuf:"bytes,30,opt,name=health,proto3" json:"health,omitempty"`
+	PanicThreshold *uint32      `protobuf:"varint,31,opt,name=panic_threshold,json=panicThreshold,proto3,oneof" json:"panic_threshold,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SetPoolRequest) Reset() {
 	*x = SetPoolRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2272,7 @@ func (x *SetPoolRequest) String() string {
 func (*SetPoolRequest) ProtoMessage() {}
 
 func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[24]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2285,7 @@ func (x *SetPoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolRequest.ProtoReflect.Descriptor instead.
 func (*SetPoolRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{24}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SetPoolRequest) GetName() string {
@@ -1980,6 +2330,20 @@ func (x *SetPoolRequest) GetDrainIdle() *durationpb.Duration {
 	return nil
 }
 
+func (x *SetPoolRequest) GetHealth() *HealthCheck {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
+func (x *SetPoolRequest) GetPanicThreshold() uint32 {
+	if x != nil && x.PanicThreshold != nil {
+		return *x.PanicThreshold
+	}
+	return 0
+}
+
 type SetPoolResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
@@ -1989,7 +2353,7 @@ type SetPoolResponse struct {
 
 func (x *SetPoolResponse) Reset() {
 	*x = SetPoolResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2001,7 +2365,7 @@ func (x *SetPoolResponse) String() string {
 func (*SetPoolResponse) ProtoMessage() {}
 
 func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[25]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2014,7 +2378,7 @@ func (x *SetPoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPoolResponse.ProtoReflect.Descriptor instead.
 func (*SetPoolResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{25}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetPoolResponse) GetOutcome() *Outcome {
@@ -2034,7 +2398,7 @@ type DeletePoolRequest struct {
 
 func (x *DeletePoolRequest) Reset() {
 	*x = DeletePoolRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2410,7 @@ func (x *DeletePoolRequest) String() string {
 func (*DeletePoolRequest) ProtoMessage() {}
 
 func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[26]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2423,7 @@ func (x *DeletePoolRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolRequest.ProtoReflect.Descriptor instead.
 func (*DeletePoolRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{26}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeletePoolRequest) GetName() string {
@@ -2085,7 +2449,7 @@ type DeletePoolResponse struct {
 
 func (x *DeletePoolResponse) Reset() {
 	*x = DeletePoolResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2461,7 @@ func (x *DeletePoolResponse) String() string {
 func (*DeletePoolResponse) ProtoMessage() {}
 
 func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[27]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2474,7 @@ func (x *DeletePoolResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePoolResponse.ProtoReflect.Descriptor instead.
 func (*DeletePoolResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{27}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeletePoolResponse) GetOutcome() *Outcome {
@@ -2130,7 +2494,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2506,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[28]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2519,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{28}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListPoolsRequest) GetName() string {
@@ -2175,7 +2539,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2551,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[29]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2564,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{29}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPoolsResponse) GetPools() []*PoolStatus {
@@ -2234,14 +2598,16 @@ type PoolStatus struct {
 	// Slots in transition: new flows go to the owner, others to the previous one.
 	TransitionSlots uint32 `protobuf:"varint,40,opt,name=transition_slots,json=transitionSlots,proto3" json:"transition_slots,omitempty"`
 	// Slots that are pinned: flows with an entry go where it says.
-	PinnedSlots   uint32 `protobuf:"varint,41,opt,name=pinned_slots,json=pinnedSlots,proto3" json:"pinned_slots,omitempty"`
+	PinnedSlots uint32 `protobuf:"varint,41,opt,name=pinned_slots,json=pinnedSlots,proto3" json:"pinned_slots,omitempty"`
+	// Absent where the pool has no check.
+	Health        *PoolHealth `protobuf:"bytes,30,opt,name=health,proto3" json:"health,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PoolStatus) Reset() {
 	*x = PoolStatus{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2619,7 @@ func (x *PoolStatus) String() string {
 func (*PoolStatus) ProtoMessage() {}
 
 func (x *PoolStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[30]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2632,7 @@ func (x *PoolStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolStatus.ProtoReflect.Descriptor instead.
 func (*PoolStatus) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{30}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PoolStatus) GetPool() *Pool {
@@ -2325,6 +2691,13 @@ func (x *PoolStatus) GetPinnedSlots() uint32 {
 	return 0
 }
 
+func (x *PoolStatus) GetHealth() *PoolHealth {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
 type CreateBackendRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
@@ -2336,7 +2709,7 @@ type CreateBackendRequest struct {
 
 func (x *CreateBackendRequest) Reset() {
 	*x = CreateBackendRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2721,7 @@ func (x *CreateBackendRequest) String() string {
 func (*CreateBackendRequest) ProtoMessage() {}
 
 func (x *CreateBackendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[31]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2734,7 @@ func (x *CreateBackendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackendRequest.ProtoReflect.Descriptor instead.
 func (*CreateBackendRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{31}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateBackendRequest) GetPool() string {
@@ -2394,7 +2767,7 @@ type CreateBackendResponse struct {
 
 func (x *CreateBackendResponse) Reset() {
 	*x = CreateBackendResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2779,7 @@ func (x *CreateBackendResponse) String() string {
 func (*CreateBackendResponse) ProtoMessage() {}
 
 func (x *CreateBackendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[32]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2792,7 @@ func (x *CreateBackendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackendResponse.ProtoReflect.Descriptor instead.
 func (*CreateBackendResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{32}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateBackendResponse) GetOutcome() *Outcome {
@@ -2445,7 +2818,7 @@ type SetBackendRequest struct {
 
 func (x *SetBackendRequest) Reset() {
 	*x = SetBackendRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2830,7 @@ func (x *SetBackendRequest) String() string {
 func (*SetBackendRequest) ProtoMessage() {}
 
 func (x *SetBackendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[33]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2843,7 @@ func (x *SetBackendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBackendRequest.ProtoReflect.Descriptor instead.
 func (*SetBackendRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{33}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetBackendRequest) GetPool() string {
@@ -2531,7 +2904,7 @@ type SetBackendResponse struct {
 
 func (x *SetBackendResponse) Reset() {
 	*x = SetBackendResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2916,7 @@ func (x *SetBackendResponse) String() string {
 func (*SetBackendResponse) ProtoMessage() {}
 
 func (x *SetBackendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[34]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2929,7 @@ func (x *SetBackendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBackendResponse.ProtoReflect.Descriptor instead.
 func (*SetBackendResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{34}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SetBackendResponse) GetOutcome() *Outcome {
@@ -2577,7 +2950,7 @@ type DeleteBackendRequest struct {
 
 func (x *DeleteBackendRequest) Reset() {
 	*x = DeleteBackendRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2962,7 @@ func (x *DeleteBackendRequest) String() string {
 func (*DeleteBackendRequest) ProtoMessage() {}
 
 func (x *DeleteBackendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[35]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2975,7 @@ func (x *DeleteBackendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBackendRequest.ProtoReflect.Descriptor instead.
 func (*DeleteBackendRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{35}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteBackendRequest) GetPool() string {
@@ -2635,7 +3008,7 @@ type DeleteBackendResponse struct {
 
 func (x *DeleteBackendResponse) Reset() {
 	*x = DeleteBackendResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +3020,7 @@ func (x *DeleteBackendResponse) String() string {
 func (*DeleteBackendResponse) ProtoMessage() {}
 
 func (x *DeleteBackendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[36]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +3033,7 @@ func (x *DeleteBackendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBackendResponse.ProtoReflect.Descriptor instead.
 func (*DeleteBackendResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{36}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteBackendResponse) GetOutcome() *Outcome {
@@ -2682,7 +3055,7 @@ type ListBackendsRequest struct {
 
 func (x *ListBackendsRequest) Reset() {
 	*x = ListBackendsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +3067,7 @@ func (x *ListBackendsRequest) String() string {
 func (*ListBackendsRequest) ProtoMessage() {}
 
 func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[37]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3080,7 @@ func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsRequest.ProtoReflect.Descriptor instead.
 func (*ListBackendsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{37}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListBackendsRequest) GetPool() string {
@@ -2734,7 +3107,7 @@ type ListBackendsResponse struct {
 
 func (x *ListBackendsResponse) Reset() {
 	*x = ListBackendsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +3119,7 @@ func (x *ListBackendsResponse) String() string {
 func (*ListBackendsResponse) ProtoMessage() {}
 
 func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[38]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +3132,7 @@ func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsResponse.ProtoReflect.Descriptor instead.
 func (*ListBackendsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{38}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListBackendsResponse) GetBackends() []*BackendStatus {
@@ -2797,14 +3170,16 @@ type BackendStatus struct {
 	// It is no longer configured, or no longer at this address, and goes when its flows have.
 	Leaving bool `protobuf:"varint,42,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	// Why the drain of a drained backend has ended.
-	DrainEnd      DrainEnd `protobuf:"varint,43,opt,name=drain_end,json=drainEnd,proto3,enum=sluice.v1.DrainEnd" json:"drain_end,omitempty"`
+	DrainEnd DrainEnd `protobuf:"varint,43,opt,name=drain_end,json=drainEnd,proto3,enum=sluice.v1.DrainEnd" json:"drain_end,omitempty"`
+	// Absent where its pool has no check.
+	Health        *BackendHealth `protobuf:"bytes,30,opt,name=health,proto3" json:"health,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BackendStatus) Reset() {
 	*x = BackendStatus{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +3191,7 @@ func (x *BackendStatus) String() string {
 func (*BackendStatus) ProtoMessage() {}
 
 func (x *BackendStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[39]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +3204,7 @@ func (x *BackendStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStatus.ProtoReflect.Descriptor instead.
 func (*BackendStatus) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{39}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BackendStatus) GetPool() string {
@@ -2916,6 +3291,246 @@ func (x *BackendStatus) GetDrainEnd() DrainEnd {
 	return DrainEnd_DRAIN_END_UNSPECIFIED
 }
 
+func (x *BackendStatus) GetHealth() *BackendHealth {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
+// PoolHealth is how the backends of a pool do together.
+type PoolHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Enabled backends that are up or were not checked yet, of all enabled ones.
+	Up      uint32 `protobuf:"varint,1,opt,name=up,proto3" json:"up,omitempty"`
+	Enabled uint32 `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Fewer than the threshold are up: health is ignored, and all are used.
+	Panic bool `protobuf:"varint,3,opt,name=panic,proto3" json:"panic,omitempty"`
+	// In percent.
+	Threshold     uint32 `protobuf:"varint,4,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolHealth) Reset() {
+	*x = PoolHealth{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolHealth) ProtoMessage() {}
+
+func (x *PoolHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolHealth.ProtoReflect.Descriptor instead.
+func (*PoolHealth) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PoolHealth) GetUp() uint32 {
+	if x != nil {
+		return x.Up
+	}
+	return 0
+}
+
+func (x *PoolHealth) GetEnabled() uint32 {
+	if x != nil {
+		return x.Enabled
+	}
+	return 0
+}
+
+func (x *PoolHealth) GetPanic() bool {
+	if x != nil {
+		return x.Panic
+	}
+	return false
+}
+
+func (x *PoolHealth) GetThreshold() uint32 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+// BackendHealth is what this node knows of a backend by its checks.
+type BackendHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	State BackendHealth_State    `protobuf:"varint,1,opt,name=state,proto3,enum=sluice.v1.BackendHealth_State" json:"state,omitempty"`
+	// When the state was entered.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// The result that led to it, or what is wrong with its next hop.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The last result that was not good; absent where there was none.
+	LastError *CheckResult `protobuf:"bytes,4,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// The last ten, the newest last.
+	Results []*CheckResult `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
+	// The pool panics: whatever the state, the backend is used.
+	Ignored       bool `protobuf:"varint,6,opt,name=ignored,proto3" json:"ignored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackendHealth) Reset() {
+	*x = BackendHealth{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackendHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackendHealth) ProtoMessage() {}
+
+func (x *BackendHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackendHealth.ProtoReflect.Descriptor instead.
+func (*BackendHealth) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *BackendHealth) GetState() BackendHealth_State {
+	if x != nil {
+		return x.State
+	}
+	return BackendHealth_STATE_UNSPECIFIED
+}
+
+func (x *BackendHealth) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *BackendHealth) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BackendHealth) GetLastError() *CheckResult {
+	if x != nil {
+		return x.LastError
+	}
+	return nil
+}
+
+func (x *BackendHealth) GetResults() []*CheckResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *BackendHealth) GetIgnored() bool {
+	if x != nil {
+		return x.Ignored
+	}
+	return false
+}
+
+// CheckResult is the outcome of one check.
+type CheckResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the check began.
+	Time    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Latency *durationpb.Duration   `protobuf:"bytes,2,opt,name=latency,proto3" json:"latency,omitempty"`
+	Grade   CheckResult_Grade      `protobuf:"varint,3,opt,name=grade,proto3,enum=sluice.v1.CheckResult_Grade" json:"grade,omitempty"`
+	// The answer, or why there is none.
+	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResult) Reset() {
+	*x = CheckResult{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResult) ProtoMessage() {}
+
+func (x *CheckResult) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
+func (*CheckResult) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CheckResult) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *CheckResult) GetLatency() *durationpb.Duration {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+func (x *CheckResult) GetGrade() CheckResult_Grade {
+	if x != nil {
+		return x.Grade
+	}
+	return CheckResult_GRADE_UNSPECIFIED
+}
+
+func (x *CheckResult) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // NextHop is how packets to a backend leave the node.
 type NextHop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2938,7 +3553,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3565,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[40]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3578,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{40}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *NextHop) GetState() NextHop_State {
@@ -3028,7 +3643,7 @@ type SetWeightRequest struct {
 
 func (x *SetWeightRequest) Reset() {
 	*x = SetWeightRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3040,7 +3655,7 @@ func (x *SetWeightRequest) String() string {
 func (*SetWeightRequest) ProtoMessage() {}
 
 func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[41]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3053,7 +3668,7 @@ func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightRequest.ProtoReflect.Descriptor instead.
 func (*SetWeightRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{41}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SetWeightRequest) GetPool() string {
@@ -3093,7 +3708,7 @@ type SetWeightResponse struct {
 
 func (x *SetWeightResponse) Reset() {
 	*x = SetWeightResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3720,7 @@ func (x *SetWeightResponse) String() string {
 func (*SetWeightResponse) ProtoMessage() {}
 
 func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[42]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3733,7 @@ func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightResponse.ProtoReflect.Descriptor instead.
 func (*SetWeightResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{42}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetWeightResponse) GetOutcome() *Outcome {
@@ -3140,7 +3755,7 @@ type SetAdminRequest struct {
 
 func (x *SetAdminRequest) Reset() {
 	*x = SetAdminRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3152,7 +3767,7 @@ func (x *SetAdminRequest) String() string {
 func (*SetAdminRequest) ProtoMessage() {}
 
 func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3165,7 +3780,7 @@ func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminRequest.ProtoReflect.Descriptor instead.
 func (*SetAdminRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetAdminRequest) GetPool() string {
@@ -3205,7 +3820,7 @@ type SetAdminResponse struct {
 
 func (x *SetAdminResponse) Reset() {
 	*x = SetAdminResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3217,7 +3832,7 @@ func (x *SetAdminResponse) String() string {
 func (*SetAdminResponse) ProtoMessage() {}
 
 func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,7 +3845,7 @@ func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminResponse.ProtoReflect.Descriptor instead.
 func (*SetAdminResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetAdminResponse) GetOutcome() *Outcome {
@@ -3252,7 +3867,7 @@ type ListFlowsRequest struct {
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3879,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3892,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListFlowsRequest) GetPool() string {
@@ -3305,7 +3920,7 @@ type ListFlowsResponse struct {
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3317,7 +3932,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3330,7 +3945,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -3368,7 +3983,7 @@ type Flow struct {
 
 func (x *Flow) Reset() {
 	*x = Flow{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3995,7 @@ func (x *Flow) String() string {
 func (*Flow) ProtoMessage() {}
 
 func (x *Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +4008,7 @@ func (x *Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Flow.ProtoReflect.Descriptor instead.
 func (*Flow) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Flow) GetProtocol() Protocol {
@@ -3461,7 +4076,7 @@ type ListSlotsRequest struct {
 
 func (x *ListSlotsRequest) Reset() {
 	*x = ListSlotsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3473,7 +4088,7 @@ func (x *ListSlotsRequest) String() string {
 func (*ListSlotsRequest) ProtoMessage() {}
 
 func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3486,7 +4101,7 @@ func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListSlotsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListSlotsRequest) GetPool() string {
@@ -3510,7 +4125,7 @@ type ListSlotsResponse struct {
 
 func (x *ListSlotsResponse) Reset() {
 	*x = ListSlotsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3522,7 +4137,7 @@ func (x *ListSlotsResponse) String() string {
 func (*ListSlotsResponse) ProtoMessage() {}
 
 func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3535,7 +4150,7 @@ func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListSlotsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSlotsResponse) GetOwners() []int32 {
@@ -3584,7 +4199,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +4211,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +4224,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Counter) GetPackets() uint64 {
@@ -3655,7 +4270,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +4282,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +4295,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
 }
 
 type GetStatsResponse struct {
@@ -3697,7 +4312,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +4324,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +4337,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetStatsResponse) GetTime() *timestamppb.Timestamp {
@@ -3778,7 +4393,7 @@ type Tracking struct {
 
 func (x *Tracking) Reset() {
 	*x = Tracking{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +4405,7 @@ func (x *Tracking) String() string {
 func (*Tracking) ProtoMessage() {}
 
 func (x *Tracking) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +4418,7 @@ func (x *Tracking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracking.ProtoReflect.Descriptor instead.
 func (*Tracking) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Tracking) GetLookups() uint64 {
@@ -3856,7 +4471,7 @@ type VerdictStat struct {
 
 func (x *VerdictStat) Reset() {
 	*x = VerdictStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3868,7 +4483,7 @@ func (x *VerdictStat) String() string {
 func (*VerdictStat) ProtoMessage() {}
 
 func (x *VerdictStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3881,7 +4496,7 @@ func (x *VerdictStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerdictStat.ProtoReflect.Descriptor instead.
 func (*VerdictStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *VerdictStat) GetInterface() string {
@@ -3930,7 +4545,7 @@ type VipStat struct {
 
 func (x *VipStat) Reset() {
 	*x = VipStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4557,7 @@ func (x *VipStat) String() string {
 func (*VipStat) ProtoMessage() {}
 
 func (x *VipStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4570,7 @@ func (x *VipStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipStat.ProtoReflect.Descriptor instead.
 func (*VipStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *VipStat) GetName() string {
@@ -3984,7 +4599,7 @@ type BackendStat struct {
 
 func (x *BackendStat) Reset() {
 	*x = BackendStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3996,7 +4611,7 @@ func (x *BackendStat) String() string {
 func (*BackendStat) ProtoMessage() {}
 
 func (x *BackendStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4009,7 +4624,7 @@ func (x *BackendStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStat.ProtoReflect.Descriptor instead.
 func (*BackendStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BackendStat) GetPool() string {
@@ -4041,7 +4656,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4668,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4681,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{61}
 }
 
 type GetStatusResponse struct {
@@ -4102,7 +4717,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4114,7 +4729,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4127,7 +4742,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -4249,7 +4864,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4261,7 +4876,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4274,7 +4889,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Certificate) GetUse() string {
@@ -4324,7 +4939,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4336,7 +4951,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4349,7 +4964,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Interface) GetName() string {
@@ -4414,7 +5029,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4426,7 +5041,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4439,7 +5054,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{61}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Limit) GetName() string {
@@ -4474,7 +5089,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4486,7 +5101,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4499,7 +5114,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{62}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TableDigest) GetPool() string {
@@ -4538,7 +5153,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +5165,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +5178,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{63}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Revision) GetRevision() uint64 {
@@ -4641,7 +5256,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4653,7 +5268,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4666,7 +5281,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{64}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListRevisionsRequest) GetLimit() uint32 {
@@ -4692,7 +5307,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4704,7 +5319,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4717,7 +5332,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{65}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*Revision {
@@ -4739,7 +5354,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4751,7 +5366,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4764,7 +5379,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{66}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DiffRequest) GetFrom() uint64 {
@@ -4793,7 +5408,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4805,7 +5420,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4818,7 +5433,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{67}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DiffResponse) GetFrom() uint64 {
@@ -4853,7 +5468,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4865,7 +5480,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4878,7 +5493,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{68}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RollbackRequest) GetRevision() uint64 {
@@ -4904,7 +5519,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4916,7 +5531,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4929,7 +5544,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{69}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RollbackResponse) GetOutcome() *Outcome {
@@ -4949,7 +5564,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4961,7 +5576,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4974,7 +5589,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{70}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ConfirmRequest) GetRevision() uint64 {
@@ -4993,7 +5608,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5005,7 +5620,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5018,7 +5633,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{71}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ConfirmResponse) GetRevision() uint64 {
@@ -5036,7 +5651,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5048,7 +5663,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5061,7 +5676,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{72}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{76}
 }
 
 type CheckResponse struct {
@@ -5076,7 +5691,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5088,7 +5703,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5101,7 +5716,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{73}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *CheckResponse) GetRevision() uint64 {
@@ -5138,7 +5753,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12/\n" +
 	"\bprotocol\x18\x03 \x01(\x0e2\x13.sluice.v1.ProtocolR\bprotocol\x12\x14\n" +
 	"\x05ports\x18\x04 \x03(\tR\x05ports\x12\x12\n" +
-	"\x04pool\x18\x05 \x01(\tR\x04pool\"\xfa\x01\n" +
+	"\x04pool\x18\x05 \x01(\tR\x04pool\"\xec\x02\n" +
 	"\x04Pool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05encap\x18\x02 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\x12\x14\n" +
@@ -5146,7 +5761,42 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bbackends\x18\x04 \x03(\v2\x12.sluice.v1.BackendR\bbackends\x126\n" +
 	"\tdrain_max\x18( \x01(\v2\x19.google.protobuf.DurationR\bdrainMax\x128\n" +
 	"\n" +
-	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdle\"\xac\x01\n" +
+	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdle\x12.\n" +
+	"\x06health\x18\x1e \x01(\v2\x16.sluice.v1.HealthCheckR\x06health\x12,\n" +
+	"\x0fpanic_threshold\x18\x1f \x01(\rH\x00R\x0epanicThreshold\x88\x01\x01B\x12\n" +
+	"\x10_panic_threshold\"\xd3\x04\n" +
+	"\vHealthCheck\x12/\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x1b.sluice.v1.HealthCheck.TypeR\x04type\x12\x17\n" +
+	"\x04port\x18\x02 \x01(\rH\x00R\x04port\x88\x01\x01\x12\x17\n" +
+	"\x04path\x18\x03 \x01(\tH\x01R\x04path\x88\x01\x01\x12\x17\n" +
+	"\x04host\x18\x04 \x01(\tH\x02R\x04host\x88\x01\x01\x12\x1b\n" +
+	"\x06expect\x18\x05 \x01(\tH\x03R\x06expect\x88\x01\x01\x12\x19\n" +
+	"\x05query\x18\x06 \x01(\tH\x04R\x05query\x88\x01\x01\x12\x1d\n" +
+	"\aservice\x18\a \x01(\tH\x05R\aservice\x88\x01\x01\x125\n" +
+	"\binterval\x18\b \x01(\v2\x19.google.protobuf.DurationR\binterval\x123\n" +
+	"\atimeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x17\n" +
+	"\x04rise\x18\n" +
+	" \x01(\rH\x06R\x04rise\x88\x01\x01\x12\x17\n" +
+	"\x04fall\x18\v \x01(\rH\aR\x04fall\x88\x01\x01\"\x84\x01\n" +
+	"\x04Type\x12\x14\n" +
+	"\x10TYPE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tTYPE_NONE\x10\x01\x12\f\n" +
+	"\bTYPE_TCP\x10\x02\x12\r\n" +
+	"\tTYPE_HTTP\x10\x03\x12\x0e\n" +
+	"\n" +
+	"TYPE_HTTPS\x10\x04\x12\r\n" +
+	"\tTYPE_GRPC\x10\x05\x12\f\n" +
+	"\bTYPE_DNS\x10\x06\x12\r\n" +
+	"\tTYPE_ICMP\x10\aB\a\n" +
+	"\x05_portB\a\n" +
+	"\x05_pathB\a\n" +
+	"\x05_hostB\t\n" +
+	"\a_expectB\b\n" +
+	"\x06_queryB\n" +
+	"\n" +
+	"\b_serviceB\a\n" +
+	"\x05_riseB\a\n" +
+	"\x05_fall\"\xac\x01\n" +
 	"\aBackend\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
@@ -5236,7 +5886,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04pool\x18\x01 \x01(\v2\x0f.sluice.v1.PoolR\x04pool\x121\n" +
 	"\aoptions\x18\x02 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"B\n" +
 	"\x12CreatePoolResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x96\x02\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x88\x03\n" +
 	"\x0eSetPoolRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05encap\x18\x02 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\x12\x19\n" +
@@ -5244,8 +5894,11 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\aoptions\x18\x04 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\x126\n" +
 	"\tdrain_max\x18( \x01(\v2\x19.google.protobuf.DurationR\bdrainMax\x128\n" +
 	"\n" +
-	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdleB\b\n" +
-	"\x06_slots\"?\n" +
+	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdle\x12.\n" +
+	"\x06health\x18\x1e \x01(\v2\x16.sluice.v1.HealthCheckR\x06health\x12,\n" +
+	"\x0fpanic_threshold\x18\x1f \x01(\rH\x01R\x0epanicThreshold\x88\x01\x01B\b\n" +
+	"\x06_slotsB\x12\n" +
+	"\x10_panic_threshold\"?\n" +
 	"\x0fSetPoolResponse\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"Z\n" +
 	"\x11DeletePoolRequest\x12\x12\n" +
@@ -5257,7 +5910,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\\\n" +
 	"\x11ListPoolsResponse\x12+\n" +
 	"\x05pools\x18\x01 \x03(\v2\x15.sluice.v1.PoolStatusR\x05pools\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xf6\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa5\x02\n" +
 	"\n" +
 	"PoolStatus\x12#\n" +
 	"\x04pool\x18\x01 \x01(\v2\x0f.sluice.v1.PoolR\x04pool\x12\x14\n" +
@@ -5268,7 +5921,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04vips\x18\x05 \x03(\tR\x04vips\x12\x12\n" +
 	"\x04base\x18\x06 \x01(\rR\x04base\x12)\n" +
 	"\x10transition_slots\x18( \x01(\rR\x0ftransitionSlots\x12!\n" +
-	"\fpinned_slots\x18) \x01(\rR\vpinnedSlots\"\x8b\x01\n" +
+	"\fpinned_slots\x18) \x01(\rR\vpinnedSlots\x12-\n" +
+	"\x06health\x18\x1e \x01(\v2\x15.sluice.v1.PoolHealthR\x06health\"\x8b\x01\n" +
 	"\x14CreateBackendRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12,\n" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x121\n" +
@@ -5300,7 +5954,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"h\n" +
 	"\x14ListBackendsResponse\x124\n" +
 	"\bbackends\x18\x01 \x03(\v2\x18.sluice.v1.BackendStatusR\bbackends\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa7\x03\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xd9\x03\n" +
 	"\rBackendStatus\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12,\n" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x12)\n" +
@@ -5315,7 +5969,46 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"keepsSlots\x12\x14\n" +
 	"\x05flows\x18) \x01(\rR\x05flows\x12\x18\n" +
 	"\aleaving\x18* \x01(\bR\aleaving\x120\n" +
-	"\tdrain_end\x18+ \x01(\x0e2\x13.sluice.v1.DrainEndR\bdrainEnd\"\xfd\x02\n" +
+	"\tdrain_end\x18+ \x01(\x0e2\x13.sluice.v1.DrainEndR\bdrainEnd\x120\n" +
+	"\x06health\x18\x1e \x01(\v2\x18.sluice.v1.BackendHealthR\x06health\"j\n" +
+	"\n" +
+	"PoolHealth\x12\x0e\n" +
+	"\x02up\x18\x01 \x01(\rR\x02up\x12\x18\n" +
+	"\aenabled\x18\x02 \x01(\rR\aenabled\x12\x14\n" +
+	"\x05panic\x18\x03 \x01(\bR\x05panic\x12\x1c\n" +
+	"\tthreshold\x18\x04 \x01(\rR\tthreshold\"\xf5\x02\n" +
+	"\rBackendHealth\x124\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1e.sluice.v1.BackendHealth.StateR\x05state\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x125\n" +
+	"\n" +
+	"last_error\x18\x04 \x01(\v2\x16.sluice.v1.CheckResultR\tlastError\x120\n" +
+	"\aresults\x18\x05 \x03(\v2\x16.sluice.v1.CheckResultR\aresults\x12\x18\n" +
+	"\aignored\x18\x06 \x01(\bR\aignored\"a\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSTATE_UNCHECKED\x10\x01\x12\f\n" +
+	"\bSTATE_UP\x10\x02\x12\x0e\n" +
+	"\n" +
+	"STATE_DOWN\x10\x03\x12\x0e\n" +
+	"\n" +
+	"STATE_GONE\x10\x04\"\xb0\x02\n" +
+	"\vCheckResult\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x123\n" +
+	"\alatency\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\alatency\x122\n" +
+	"\x05grade\x18\x03 \x01(\x0e2\x1c.sluice.v1.CheckResult.GradeR\x05grade\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"p\n" +
+	"\x05Grade\x12\x15\n" +
+	"\x11GRADE_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"GRADE_GOOD\x10\x01\x12\x0e\n" +
+	"\n" +
+	"GRADE_SOFT\x10\x02\x12\x0e\n" +
+	"\n" +
+	"GRADE_HARD\x10\x03\x12\x0e\n" +
+	"\n" +
+	"GRADE_VOID\x10\x04\x12\x10\n" +
+	"\fGRADE_SILENT\x10\x05\"\xfd\x02\n" +
 	"\aNextHop\x12.\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x18.sluice.v1.NextHop.StateR\x05state\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x18\n" +
@@ -5547,235 +6240,256 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_sluice_proto_rawDescData
 }
 
-var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
 	(Admin)(0),                    // 2: sluice.v1.Admin
 	(DrainEnd)(0),                 // 3: sluice.v1.DrainEnd
-	(Change_Kind)(0),              // 4: sluice.v1.Change.Kind
-	(NextHop_State)(0),            // 5: sluice.v1.NextHop.State
-	(Flow_State)(0),               // 6: sluice.v1.Flow.State
-	(*Config)(nil),                // 7: sluice.v1.Config
-	(*Vip)(nil),                   // 8: sluice.v1.Vip
-	(*Pool)(nil),                  // 9: sluice.v1.Pool
-	(*Backend)(nil),               // 10: sluice.v1.Backend
-	(*WriteOptions)(nil),          // 11: sluice.v1.WriteOptions
-	(*Outcome)(nil),               // 12: sluice.v1.Outcome
-	(*VipMove)(nil),               // 13: sluice.v1.VipMove
-	(*Confirmation)(nil),          // 14: sluice.v1.Confirmation
-	(*Change)(nil),                // 15: sluice.v1.Change
-	(*ApplyRequest)(nil),          // 16: sluice.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 17: sluice.v1.ApplyResponse
-	(*ExportRequest)(nil),         // 18: sluice.v1.ExportRequest
-	(*ExportResponse)(nil),        // 19: sluice.v1.ExportResponse
-	(*CreateVipRequest)(nil),      // 20: sluice.v1.CreateVipRequest
-	(*CreateVipResponse)(nil),     // 21: sluice.v1.CreateVipResponse
-	(*SetVipRequest)(nil),         // 22: sluice.v1.SetVipRequest
-	(*SetVipResponse)(nil),        // 23: sluice.v1.SetVipResponse
-	(*DeleteVipRequest)(nil),      // 24: sluice.v1.DeleteVipRequest
-	(*DeleteVipResponse)(nil),     // 25: sluice.v1.DeleteVipResponse
-	(*ListVipsRequest)(nil),       // 26: sluice.v1.ListVipsRequest
-	(*ListVipsResponse)(nil),      // 27: sluice.v1.ListVipsResponse
-	(*VipStatus)(nil),             // 28: sluice.v1.VipStatus
-	(*CreatePoolRequest)(nil),     // 29: sluice.v1.CreatePoolRequest
-	(*CreatePoolResponse)(nil),    // 30: sluice.v1.CreatePoolResponse
-	(*SetPoolRequest)(nil),        // 31: sluice.v1.SetPoolRequest
-	(*SetPoolResponse)(nil),       // 32: sluice.v1.SetPoolResponse
-	(*DeletePoolRequest)(nil),     // 33: sluice.v1.DeletePoolRequest
-	(*DeletePoolResponse)(nil),    // 34: sluice.v1.DeletePoolResponse
-	(*ListPoolsRequest)(nil),      // 35: sluice.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),     // 36: sluice.v1.ListPoolsResponse
-	(*PoolStatus)(nil),            // 37: sluice.v1.PoolStatus
-	(*CreateBackendRequest)(nil),  // 38: sluice.v1.CreateBackendRequest
-	(*CreateBackendResponse)(nil), // 39: sluice.v1.CreateBackendResponse
-	(*SetBackendRequest)(nil),     // 40: sluice.v1.SetBackendRequest
-	(*SetBackendResponse)(nil),    // 41: sluice.v1.SetBackendResponse
-	(*DeleteBackendRequest)(nil),  // 42: sluice.v1.DeleteBackendRequest
-	(*DeleteBackendResponse)(nil), // 43: sluice.v1.DeleteBackendResponse
-	(*ListBackendsRequest)(nil),   // 44: sluice.v1.ListBackendsRequest
-	(*ListBackendsResponse)(nil),  // 45: sluice.v1.ListBackendsResponse
-	(*BackendStatus)(nil),         // 46: sluice.v1.BackendStatus
-	(*NextHop)(nil),               // 47: sluice.v1.NextHop
-	(*SetWeightRequest)(nil),      // 48: sluice.v1.SetWeightRequest
-	(*SetWeightResponse)(nil),     // 49: sluice.v1.SetWeightResponse
-	(*SetAdminRequest)(nil),       // 50: sluice.v1.SetAdminRequest
-	(*SetAdminResponse)(nil),      // 51: sluice.v1.SetAdminResponse
-	(*ListFlowsRequest)(nil),      // 52: sluice.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),     // 53: sluice.v1.ListFlowsResponse
-	(*Flow)(nil),                  // 54: sluice.v1.Flow
-	(*ListSlotsRequest)(nil),      // 55: sluice.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),     // 56: sluice.v1.ListSlotsResponse
-	(*Counter)(nil),               // 57: sluice.v1.Counter
-	(*GetStatsRequest)(nil),       // 58: sluice.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 59: sluice.v1.GetStatsResponse
-	(*Tracking)(nil),              // 60: sluice.v1.Tracking
-	(*VerdictStat)(nil),           // 61: sluice.v1.VerdictStat
-	(*VipStat)(nil),               // 62: sluice.v1.VipStat
-	(*BackendStat)(nil),           // 63: sluice.v1.BackendStat
-	(*GetStatusRequest)(nil),      // 64: sluice.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 65: sluice.v1.GetStatusResponse
-	(*Certificate)(nil),           // 66: sluice.v1.Certificate
-	(*Interface)(nil),             // 67: sluice.v1.Interface
-	(*Limit)(nil),                 // 68: sluice.v1.Limit
-	(*TableDigest)(nil),           // 69: sluice.v1.TableDigest
-	(*Revision)(nil),              // 70: sluice.v1.Revision
-	(*ListRevisionsRequest)(nil),  // 71: sluice.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil), // 72: sluice.v1.ListRevisionsResponse
-	(*DiffRequest)(nil),           // 73: sluice.v1.DiffRequest
-	(*DiffResponse)(nil),          // 74: sluice.v1.DiffResponse
-	(*RollbackRequest)(nil),       // 75: sluice.v1.RollbackRequest
-	(*RollbackResponse)(nil),      // 76: sluice.v1.RollbackResponse
-	(*ConfirmRequest)(nil),        // 77: sluice.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),       // 78: sluice.v1.ConfirmResponse
-	(*CheckRequest)(nil),          // 79: sluice.v1.CheckRequest
-	(*CheckResponse)(nil),         // 80: sluice.v1.CheckResponse
-	(*durationpb.Duration)(nil),   // 81: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 82: google.protobuf.Timestamp
+	(HealthCheck_Type)(0),         // 4: sluice.v1.HealthCheck.Type
+	(Change_Kind)(0),              // 5: sluice.v1.Change.Kind
+	(BackendHealth_State)(0),      // 6: sluice.v1.BackendHealth.State
+	(CheckResult_Grade)(0),        // 7: sluice.v1.CheckResult.Grade
+	(NextHop_State)(0),            // 8: sluice.v1.NextHop.State
+	(Flow_State)(0),               // 9: sluice.v1.Flow.State
+	(*Config)(nil),                // 10: sluice.v1.Config
+	(*Vip)(nil),                   // 11: sluice.v1.Vip
+	(*Pool)(nil),                  // 12: sluice.v1.Pool
+	(*HealthCheck)(nil),           // 13: sluice.v1.HealthCheck
+	(*Backend)(nil),               // 14: sluice.v1.Backend
+	(*WriteOptions)(nil),          // 15: sluice.v1.WriteOptions
+	(*Outcome)(nil),               // 16: sluice.v1.Outcome
+	(*VipMove)(nil),               // 17: sluice.v1.VipMove
+	(*Confirmation)(nil),          // 18: sluice.v1.Confirmation
+	(*Change)(nil),                // 19: sluice.v1.Change
+	(*ApplyRequest)(nil),          // 20: sluice.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 21: sluice.v1.ApplyResponse
+	(*ExportRequest)(nil),         // 22: sluice.v1.ExportRequest
+	(*ExportResponse)(nil),        // 23: sluice.v1.ExportResponse
+	(*CreateVipRequest)(nil),      // 24: sluice.v1.CreateVipRequest
+	(*CreateVipResponse)(nil),     // 25: sluice.v1.CreateVipResponse
+	(*SetVipRequest)(nil),         // 26: sluice.v1.SetVipRequest
+	(*SetVipResponse)(nil),        // 27: sluice.v1.SetVipResponse
+	(*DeleteVipRequest)(nil),      // 28: sluice.v1.DeleteVipRequest
+	(*DeleteVipResponse)(nil),     // 29: sluice.v1.DeleteVipResponse
+	(*ListVipsRequest)(nil),       // 30: sluice.v1.ListVipsRequest
+	(*ListVipsResponse)(nil),      // 31: sluice.v1.ListVipsResponse
+	(*VipStatus)(nil),             // 32: sluice.v1.VipStatus
+	(*CreatePoolRequest)(nil),     // 33: sluice.v1.CreatePoolRequest
+	(*CreatePoolResponse)(nil),    // 34: sluice.v1.CreatePoolResponse
+	(*SetPoolRequest)(nil),        // 35: sluice.v1.SetPoolRequest
+	(*SetPoolResponse)(nil),       // 36: sluice.v1.SetPoolResponse
+	(*DeletePoolRequest)(nil),     // 37: sluice.v1.DeletePoolRequest
+	(*DeletePoolResponse)(nil),    // 38: sluice.v1.DeletePoolResponse
+	(*ListPoolsRequest)(nil),      // 39: sluice.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),     // 40: sluice.v1.ListPoolsResponse
+	(*PoolStatus)(nil),            // 41: sluice.v1.PoolStatus
+	(*CreateBackendRequest)(nil),  // 42: sluice.v1.CreateBackendRequest
+	(*CreateBackendResponse)(nil), // 43: sluice.v1.CreateBackendResponse
+	(*SetBackendRequest)(nil),     // 44: sluice.v1.SetBackendRequest
+	(*SetBackendResponse)(nil),    // 45: sluice.v1.SetBackendResponse
+	(*DeleteBackendRequest)(nil),  // 46: sluice.v1.DeleteBackendRequest
+	(*DeleteBackendResponse)(nil), // 47: sluice.v1.DeleteBackendResponse
+	(*ListBackendsRequest)(nil),   // 48: sluice.v1.ListBackendsRequest
+	(*ListBackendsResponse)(nil),  // 49: sluice.v1.ListBackendsResponse
+	(*BackendStatus)(nil),         // 50: sluice.v1.BackendStatus
+	(*PoolHealth)(nil),            // 51: sluice.v1.PoolHealth
+	(*BackendHealth)(nil),         // 52: sluice.v1.BackendHealth
+	(*CheckResult)(nil),           // 53: sluice.v1.CheckResult
+	(*NextHop)(nil),               // 54: sluice.v1.NextHop
+	(*SetWeightRequest)(nil),      // 55: sluice.v1.SetWeightRequest
+	(*SetWeightResponse)(nil),     // 56: sluice.v1.SetWeightResponse
+	(*SetAdminRequest)(nil),       // 57: sluice.v1.SetAdminRequest
+	(*SetAdminResponse)(nil),      // 58: sluice.v1.SetAdminResponse
+	(*ListFlowsRequest)(nil),      // 59: sluice.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),     // 60: sluice.v1.ListFlowsResponse
+	(*Flow)(nil),                  // 61: sluice.v1.Flow
+	(*ListSlotsRequest)(nil),      // 62: sluice.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),     // 63: sluice.v1.ListSlotsResponse
+	(*Counter)(nil),               // 64: sluice.v1.Counter
+	(*GetStatsRequest)(nil),       // 65: sluice.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 66: sluice.v1.GetStatsResponse
+	(*Tracking)(nil),              // 67: sluice.v1.Tracking
+	(*VerdictStat)(nil),           // 68: sluice.v1.VerdictStat
+	(*VipStat)(nil),               // 69: sluice.v1.VipStat
+	(*BackendStat)(nil),           // 70: sluice.v1.BackendStat
+	(*GetStatusRequest)(nil),      // 71: sluice.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 72: sluice.v1.GetStatusResponse
+	(*Certificate)(nil),           // 73: sluice.v1.Certificate
+	(*Interface)(nil),             // 74: sluice.v1.Interface
+	(*Limit)(nil),                 // 75: sluice.v1.Limit
+	(*TableDigest)(nil),           // 76: sluice.v1.TableDigest
+	(*Revision)(nil),              // 77: sluice.v1.Revision
+	(*ListRevisionsRequest)(nil),  // 78: sluice.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil), // 79: sluice.v1.ListRevisionsResponse
+	(*DiffRequest)(nil),           // 80: sluice.v1.DiffRequest
+	(*DiffResponse)(nil),          // 81: sluice.v1.DiffResponse
+	(*RollbackRequest)(nil),       // 82: sluice.v1.RollbackRequest
+	(*RollbackResponse)(nil),      // 83: sluice.v1.RollbackResponse
+	(*ConfirmRequest)(nil),        // 84: sluice.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),       // 85: sluice.v1.ConfirmResponse
+	(*CheckRequest)(nil),          // 86: sluice.v1.CheckRequest
+	(*CheckResponse)(nil),         // 87: sluice.v1.CheckResponse
+	(*durationpb.Duration)(nil),   // 88: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 89: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
-	9,   // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
-	8,   // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
+	12,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
+	11,  // 1: sluice.v1.Config.vips:type_name -> sluice.v1.Vip
 	0,   // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,   // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
-	10,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	81,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	81,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
-	2,   // 7: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	81,  // 8: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
-	15,  // 9: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
-	13,  // 10: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
-	14,  // 11: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	81,  // 12: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	82,  // 13: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
-	4,   // 14: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
-	7,   // 15: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
-	11,  // 16: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 17: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
-	7,   // 18: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
-	8,   // 19: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
-	11,  // 20: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 21: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
-	0,   // 22: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
-	11,  // 23: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 24: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 25: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 26: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
-	28,  // 27: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	8,   // 28: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	57,  // 29: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
-	9,   // 30: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
-	11,  // 31: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 32: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	1,   // 33: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
-	11,  // 34: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	81,  // 35: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	81,  // 36: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
-	12,  // 37: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 38: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 39: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	37,  // 40: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	9,   // 41: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
-	10,  // 42: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
-	11,  // 43: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 44: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 45: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	2,   // 46: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
-	12,  // 47: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 48: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 49: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	46,  // 50: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	10,  // 51: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	47,  // 52: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	57,  // 53: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
-	3,   // 54: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
-	5,   // 55: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	82,  // 56: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	11,  // 57: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 58: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	2,   // 59: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
-	11,  // 60: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 61: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
-	54,  // 62: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
-	0,   // 63: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
-	6,   // 64: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	82,  // 65: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	61,  // 66: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	62,  // 67: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	63,  // 68: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	60,  // 69: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
-	57,  // 70: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	57,  // 71: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	82,  // 72: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	67,  // 73: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	68,  // 74: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	69,  // 75: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	14,  // 76: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
-	66,  // 77: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
-	82,  // 78: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	82,  // 79: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	14,  // 80: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	82,  // 81: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
-	70,  // 82: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
-	15,  // 83: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
-	11,  // 84: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 85: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
-	16,  // 86: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	18,  // 87: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	20,  // 88: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	22,  // 89: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	24,  // 90: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	26,  // 91: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	29,  // 92: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	31,  // 93: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	33,  // 94: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	35,  // 95: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	38,  // 96: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	40,  // 97: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	42,  // 98: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	44,  // 99: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	48,  // 100: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	50,  // 101: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	52,  // 102: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	55,  // 103: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	58,  // 104: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	64,  // 105: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	71,  // 106: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	73,  // 107: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	75,  // 108: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	77,  // 109: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	79,  // 110: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	17,  // 111: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	19,  // 112: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	21,  // 113: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	23,  // 114: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	25,  // 115: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	27,  // 116: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	30,  // 117: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	32,  // 118: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	34,  // 119: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	36,  // 120: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	39,  // 121: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	41,  // 122: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	43,  // 123: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	45,  // 124: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	49,  // 125: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	51,  // 126: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	53,  // 127: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	56,  // 128: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	59,  // 129: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	65,  // 130: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	72,  // 131: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	74,  // 132: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	76,  // 133: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	78,  // 134: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	80,  // 135: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	111, // [111:136] is the sub-list for method output_type
-	86,  // [86:111] is the sub-list for method input_type
-	86,  // [86:86] is the sub-list for extension type_name
-	86,  // [86:86] is the sub-list for extension extendee
-	0,   // [0:86] is the sub-list for field type_name
+	14,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
+	88,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	88,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	13,  // 7: sluice.v1.Pool.health:type_name -> sluice.v1.HealthCheck
+	4,   // 8: sluice.v1.HealthCheck.type:type_name -> sluice.v1.HealthCheck.Type
+	88,  // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	88,  // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	2,   // 11: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
+	88,  // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	19,  // 13: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
+	17,  // 14: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
+	18,  // 15: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
+	88,  // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	89,  // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	5,   // 18: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
+	10,  // 19: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
+	15,  // 20: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 21: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
+	10,  // 22: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
+	11,  // 23: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
+	15,  // 24: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 25: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
+	0,   // 26: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
+	15,  // 27: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 28: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 29: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 30: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
+	32,  // 31: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	11,  // 32: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
+	64,  // 33: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	12,  // 34: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
+	15,  // 35: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 36: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	1,   // 37: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
+	15,  // 38: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
+	88,  // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	88,  // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	13,  // 41: sluice.v1.SetPoolRequest.health:type_name -> sluice.v1.HealthCheck
+	16,  // 42: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 43: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 44: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	41,  // 45: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	12,  // 46: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
+	51,  // 47: sluice.v1.PoolStatus.health:type_name -> sluice.v1.PoolHealth
+	14,  // 48: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
+	15,  // 49: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 50: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 51: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	2,   // 52: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
+	16,  // 53: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 54: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 55: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	50,  // 56: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	14,  // 57: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
+	54,  // 58: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	64,  // 59: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	3,   // 60: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
+	52,  // 61: sluice.v1.BackendStatus.health:type_name -> sluice.v1.BackendHealth
+	6,   // 62: sluice.v1.BackendHealth.state:type_name -> sluice.v1.BackendHealth.State
+	89,  // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
+	53,  // 64: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
+	53,  // 65: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
+	89,  // 66: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
+	88,  // 67: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
+	7,   // 68: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
+	8,   // 69: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	89,  // 70: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	15,  // 71: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 72: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	2,   // 73: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
+	15,  // 74: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 75: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
+	61,  // 76: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
+	0,   // 77: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
+	9,   // 78: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
+	89,  // 79: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	68,  // 80: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	69,  // 81: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	70,  // 82: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	67,  // 83: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
+	64,  // 84: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	64,  // 85: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	89,  // 86: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	74,  // 87: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	75,  // 88: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	76,  // 89: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	18,  // 90: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
+	73,  // 91: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
+	89,  // 92: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	89,  // 93: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	18,  // 94: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
+	89,  // 95: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	77,  // 96: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
+	19,  // 97: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
+	15,  // 98: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 99: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
+	20,  // 100: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	22,  // 101: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	24,  // 102: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	26,  // 103: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	28,  // 104: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	30,  // 105: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	33,  // 106: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	35,  // 107: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	37,  // 108: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	39,  // 109: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	42,  // 110: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	44,  // 111: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	46,  // 112: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	48,  // 113: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	55,  // 114: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	57,  // 115: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	59,  // 116: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	62,  // 117: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	65,  // 118: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	71,  // 119: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	78,  // 120: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	80,  // 121: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	82,  // 122: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	84,  // 123: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	86,  // 124: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	21,  // 125: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	23,  // 126: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	25,  // 127: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	27,  // 128: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	29,  // 129: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	31,  // 130: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	34,  // 131: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	36,  // 132: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	38,  // 133: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	40,  // 134: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	43,  // 135: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	45,  // 136: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	47,  // 137: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	49,  // 138: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	56,  // 139: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	58,  // 140: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	60,  // 141: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	63,  // 142: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	66,  // 143: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	72,  // 144: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	79,  // 145: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	81,  // 146: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	83,  // 147: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	85,  // 148: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	87,  // 149: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	125, // [125:150] is the sub-list for method output_type
+	100, // [100:125] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -5783,20 +6497,22 @@ func file_sluice_v1_sluice_proto_init() {
 	if File_sluice_v1_sluice_proto != nil {
 		return
 	}
+	file_sluice_v1_sluice_proto_msgTypes[2].OneofWrappers = []any{}
 	file_sluice_v1_sluice_proto_msgTypes[3].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[11].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[15].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[24].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[33].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[66].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[68].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[4].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[12].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[16].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[25].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[34].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[70].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[72].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   74,
+			NumEnums:      10,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
