@@ -28,7 +28,7 @@ PROTOC_VERSION := 3.21.12
 C_SOURCES = $(wildcard */bpf/*.[ch])
 
 # Tests that need no root: everything that is about values, not about the kernel.
-UNIT_PACKAGES := ./lb/... ./document/... ./docs/... ./internal/... ./proto/... ./cmd/lbctl/...
+UNIT_PACKAGES := ./lb/... ./document/... ./docs/... ./internal/... ./proto/... ./cmd/lbctl/... ./control/metrics/... ./control/web/...
 
 # Flow counts of `make bench`.
 BENCH_FLOWS := 100 1000000
@@ -43,7 +43,8 @@ build: ## build bin/lbd, bin/lbctl, bin/lbagent and bin/lbbench (needs Go alone)
 
 .PHONY: tools
 tools:
-	$(OWNER) $(GO) build -o bin/tools/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	$(OWNER) $(GO) build -o bin/tools/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc \
+		github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2
 
 .PHONY: generate
 generate: tools ## rebuild the generated code: API, BPF objects, captures

@@ -28,8 +28,15 @@ import (
 // mustServe serves a node's API and returns a connection to it.
 func mustServe(t testing.TB, n *node) (*grpc.ClientConn, *control.Server) {
 	t.Helper()
+	return mustServeWith(t, n, func(*control.Server) {})
+}
+
+// mustServeWith is mustServe with a server that is set up before it serves.
+func mustServeWith(t testing.TB, n *node, setUp func(*control.Server)) (*grpc.ClientConn, *control.Server) {
+	t.Helper()
 	l := bufconn.Listen(1 << 20)
 	server := control.NewServer(n.engine, "v0-test", quiet, ownGuard())
+	setUp(server)
 	served := make(chan error, 1)
 	go func() { served <- server.GRPC().Serve(l) }()
 	conn, err := grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -23,7 +23,7 @@ const (
 	retryFirst, retryMost = time.Second, 30 * time.Second
 )
 
-// Options are what an Engine is made of. All but Health, Attach and Step are required.
+// Options are what an Engine is made of. All but Health, Attach, Step and Applied are required.
 type Options struct {
 	Dataplane Dataplane
 	Store     Store
@@ -38,6 +38,8 @@ type Options struct {
 	// Step is called between the steps of a publication, with the name of the step that is done. For tests: a daemon
 	// that dies there must come back with the old state or the new one.
 	Step func(step string)
+	// Applied is told of every valid change that was tried: how long it took and why it failed, if it did.
+	Applied func(took time.Duration, err error)
 }
 
 // Engine owns the node's state: it is the only one that publishes, and the only one that writes the store.
@@ -54,6 +56,8 @@ type Engine struct {
 	log    *slog.Logger
 	attach func() error
 	step   func(string)
+	// applied is told of every valid change that was tried.
+	applied func(took time.Duration, err error)
 
 	state atomic.Pointer[lb.State] // what packets see; never modified
 	alive chan chan struct{}       // answered by Run
@@ -83,6 +87,7 @@ func NewEngine(o Options) *Engine {
 		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
 		alive:    make(chan chan struct{}),
 		deadline: time.NewTimer(time.Hour),
+		applied:  o.Applied,
 	}
 	e.deadline.Stop()
 	if e.health == nil {
@@ -90,6 +95,9 @@ func NewEngine(o Options) *Engine {
 	}
 	if e.attach == nil {
 		e.attach = func() error { return nil }
+	}
+	if e.applied == nil {
+		e.applied = func(time.Duration, error) {}
 	}
 	if e.step == nil {
 		e.step = func(string) {}

@@ -30,6 +30,7 @@ type dataplane struct {
 	fail     error // of the next Publish
 	failMAC  error
 	counters lb.Counters
+	flows    []lb.FlowEntry
 }
 
 // pinned is what survives.
@@ -161,7 +162,18 @@ func (d *dataplane) SetMAC(indexes []uint32, mac lb.MAC) error {
 	return d.flip(next)
 }
 
-func (d *dataplane) Activity() (*lb.Activity, error) { return &lb.Activity{}, nil }
+func (d *dataplane) Activity() (*lb.Activity, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &lb.Activity{Flows: slices.Clone(d.flows)}, nil
+}
+
+// track sets the entries of the flow tables.
+func (d *dataplane) track(flows ...lb.FlowEntry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flows = flows
+}
 
 func (d *dataplane) DropFlows([]lb.Flow) error { return nil }
 
@@ -177,7 +189,19 @@ func (d *dataplane) Check(st *lb.State) error {
 	return nil
 }
 
-func (d *dataplane) Counters() (lb.Counters, error) { return d.counters, nil }
+func (d *dataplane) Counters() (lb.Counters, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.counters, nil
+}
+
+// count sets the counters, with 77 packets for the VIP of a line.
+func (d *dataplane) count(c lb.Counters, line uint32) {
+	c.VIPs[line].Packets = 77
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.counters = c
+}
 
 func (d *dataplane) Info() (lb.DataplaneInfo, error) {
 	return lb.DataplaneInfo{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -32,15 +33,21 @@ type Server struct {
 	health  *health.Server
 	guard   *access.Guard
 	log     *slog.Logger
+	ready   atomic.Bool
+	watches *watches
+	// observe is told of every call that ended.
+	observe func(method string, code codes.Code, took time.Duration)
 }
 
 // NewServer returns a server for an Engine behind a Guard, to be called on unix sockets and, where the Guard has
 // certificates, on TCP. Health says NOT_SERVING until Ready.
 func NewServer(engine *Engine, version string, log *slog.Logger, guard *access.Guard) *Server {
 	s := &Server{engine: engine, version: version, started: time.Now(), health: health.NewServer(), guard: guard, log: log.With("component", "api")}
+	s.watches = newWatches(s)
+	s.observe = func(string, codes.Code, time.Duration) {}
 	s.grpc = grpc.NewServer(append(guard.ServerOptions(MaxMessage),
-		grpc.ChainUnaryInterceptor(guard.Unary, s.intercept),
-		grpc.ChainStreamInterceptor(guard.Stream),
+		grpc.ChainUnaryInterceptor(s.measure, guard.Unary, s.intercept),
+		grpc.ChainStreamInterceptor(s.measureStream, guard.Stream, s.interceptStream),
 	)...)
 	sluicev1.RegisterSluiceServer(s.grpc, s)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
@@ -53,11 +60,18 @@ func NewServer(engine *Engine, version string, log *slog.Logger, guard *access.G
 func (s *Server) GRPC() *grpc.Server { return s.grpc }
 
 // Ready opens the API: every interface is attached and the stored revision is live.
-func (s *Server) Ready() { s.setHealth(healthv1.HealthCheckResponse_SERVING) }
+func (s *Server) Ready() {
+	s.ready.Store(true)
+	s.setHealth(healthv1.HealthCheckResponse_SERVING)
+}
+
+// IsReady tells whether Ready was called.
+func (s *Server) IsReady() bool { return s.ready.Load() }
 
 // Stop tells watchers of health, lets calls that run finish for at most grace, and closes everything.
 func (s *Server) Stop(grace time.Duration) {
 	s.health.Shutdown()
+	close(s.watches.stopping)
 	stopped := make(chan struct{})
 	go func() { s.grpc.GracefulStop(); close(stopped) }()
 	timer := time.NewTimer(grace)
@@ -77,18 +91,31 @@ func (s *Server) setHealth(h healthv1.HealthCheckResponse_ServingStatus) {
 
 // intercept translates errors in one place and refuses calls before the Engine has a state.
 func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if strings.HasPrefix(info.FullMethod, "/"+sluicev1.Sluice_ServiceDesc.ServiceName+"/") && s.engine.State() == nil {
-		return nil, status.Error(codes.Unavailable, "lbd is starting (try again, or watch the health service)")
+	if err := s.startedFor(info.FullMethod); err != nil {
+		return nil, err
 	}
 	resp, err := handler(ctx, req)
-	if err == nil {
-		return resp, nil
+	if err != nil {
+		return nil, s.refusal(info.FullMethod, err)
 	}
+	return resp, nil
+}
+
+// startedFor refuses calls before the Engine has a state.
+func (s *Server) startedFor(method string) error {
+	if strings.HasPrefix(method, "/"+sluicev1.Sluice_ServiceDesc.ServiceName+"/") && s.engine.State() == nil {
+		return status.Error(codes.Unavailable, "lbd is starting (try again, or watch the health service)")
+	}
+	return nil
+}
+
+// refusal is an error as the client sees it.
+func (s *Server) refusal(method string, err error) error {
 	if _, ok := status.FromError(err); !ok {
 		err = statusOf(err)
 	}
-	s.log.Debug("call refused", "method", info.FullMethod, "err", err)
-	return nil, err
+	s.log.Debug("call refused", "method", method, "err", err)
+	return err
 }
 
 // write runs one write and translates its outcome.

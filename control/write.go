@@ -67,7 +67,10 @@ func (e *Engine) Write(ctx context.Context, o WriteOptions, edit func(*lb.Config
 	if err := e.mayWriteLocked(o); err != nil {
 		return Outcome{}, err
 	}
-	return e.applyLocked(ctx, prev, cfg, o)
+	start := time.Now()
+	out, err := e.applyLocked(ctx, prev, cfg, o)
+	e.applied(time.Since(start), err)
+	return out, err
 }
 
 // previewLocked plans with the next hops that are known and leaves everything alone, the network included.

@@ -11,7 +11,7 @@ import (
 
 func (c *cli) getBackendsCommand() *cobra.Command {
 	var pool string
-	cmd := &cobra.Command{
+	cmd := c.watchFlag(&cobra.Command{
 		Use: "backends [BACKEND]", Aliases: []string{"backend"}, Short: "List backends", Args: atMost("BACKEND"),
 		Long:              "List backends: all, those of --pool, or one. A bare NAME lists every backend of that name.",
 		ValidArgsFunction: c.complete(1, c.backendNames),
@@ -23,13 +23,16 @@ func (c *cli) getBackendsCommand() *cobra.Command {
 				}
 				pool, name = before, after
 			}
+			if c.watch {
+				return c.watchBackends(ctx, pool, name)
+			}
 			backends, err := c.backends(ctx, pool, name)
 			if err != nil {
 				return err
 			}
 			return printList(c, listing[backendItem]{backends, backendColumns, func(b backendItem) string { return "backend/" + b.name() }})
 		}),
-	}
+	})
 	cmd.Flags().StringVar(&pool, "pool", "", "only those of this pool")
 	_ = cmd.RegisterFlagCompletionFunc("pool", c.complete(1, c.poolNames))
 	return cmd

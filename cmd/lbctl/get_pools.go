@@ -10,17 +10,20 @@ import (
 )
 
 func (c *cli) getPoolsCommand() *cobra.Command {
-	return &cobra.Command{
+	return c.watchFlag(&cobra.Command{
 		Use: "pools [NAME]", Aliases: []string{"pool"}, Short: "List pools", Args: atMost("NAME"),
 		ValidArgsFunction: c.complete(1, c.poolNames),
 		RunE: c.does(func(ctx context.Context, args []string) error {
+			if c.watch {
+				return c.watchPools(ctx, first(args))
+			}
 			pools, err := c.pools(ctx, first(args))
 			if err != nil {
 				return err
 			}
 			return printList(c, listing[poolItem]{pools, poolColumns, func(p poolItem) string { return "pool/" + p.Name }})
 		}),
-	}
+	})
 }
 
 // pools asks for one pool, or for all where name is empty.

@@ -10,11 +10,14 @@ import (
 )
 
 func (c *cli) getSlotsCommand() *cobra.Command {
-	return &cobra.Command{
+	return c.watchFlag(&cobra.Command{
 		Use: "slots POOL", Aliases: []string{"slot"}, Short: "List who owns the slots of a pool", Args: exactly("POOL"),
 		Long:              "List who owns the slots of a pool: a line for each backend, or for each slot with -o wide, json or yaml.",
 		ValidArgsFunction: c.complete(1, c.poolNames),
 		RunE: c.does(func(ctx context.Context, args []string) error {
+			if c.watch {
+				return c.watchSlots(ctx, args[0])
+			}
 			answer, err := call(ctx, c, sluicev1.SluiceClient.ListSlots, &sluicev1.ListSlotsRequest{Pool: args[0]})
 			if err != nil {
 				return err
@@ -30,7 +33,7 @@ func (c *cli) getSlotsCommand() *cobra.Command {
 			}
 			return printList(c, listing[slotItem]{slotsOf(answer), slotColumns, nil})
 		}),
-	}
+	})
 }
 
 // empty is the owner of slots that no backend owns; no backend can have this name.

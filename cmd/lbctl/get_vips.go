@@ -9,17 +9,20 @@ import (
 )
 
 func (c *cli) getVIPsCommand() *cobra.Command {
-	return &cobra.Command{
+	return c.watchFlag(&cobra.Command{
 		Use: "vips [NAME]", Aliases: []string{"vip"}, Short: "List VIPs", Args: atMost("NAME"),
 		ValidArgsFunction: c.complete(1, c.vipNames),
 		RunE: c.does(func(ctx context.Context, args []string) error {
+			if c.watch {
+				return c.watchVIPs(ctx, first(args))
+			}
 			vips, err := c.vips(ctx, first(args))
 			if err != nil {
 				return err
 			}
 			return printList(c, listing[vipItem]{vips, vipColumns, func(v vipItem) string { return "vip/" + v.Name }})
 		}),
-	}
+	})
 }
 
 // vips asks for one VIP, or for all where name is empty.

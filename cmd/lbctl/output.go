@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -46,12 +47,7 @@ func printList[T any](c *cli, l listing[T]) error {
 
 // printTable prints a listing as a table. Columns are two spaces apart; none is cut.
 func printTable[T any](c *cli, l listing[T]) {
-	var columns []column[T]
-	for _, col := range l.columns {
-		if !col.wide || c.output == "wide" {
-			columns = append(columns, col)
-		}
-	}
+	columns := shownColumns(c, l.columns)
 	var rows [][]string
 	if !c.noHeaders {
 		rows = append(rows, namesOf(columns, func(col column[T]) string { return col.title }))
@@ -66,8 +62,22 @@ func printTable[T any](c *cli, l listing[T]) {
 	writeRows(c.stdout, rows, right)
 }
 
-func writeRows(w io.Writer, rows [][]string, right []bool) {
-	widths := make([]int, len(right))
+// shownColumns leaves out those that are not for the format.
+func shownColumns[T any](c *cli, all []column[T]) []column[T] {
+	var columns []column[T]
+	for _, col := range all {
+		if !col.wide || c.output == "wide" {
+			columns = append(columns, col)
+		}
+	}
+	return columns
+}
+
+func writeRows(w io.Writer, rows [][]string, right []bool) { writeAligned(w, rows, right, nil) }
+
+// writeAligned writes rows in columns that are at least as wide as widths, which may be nil, and returns how wide they are.
+func writeAligned(w io.Writer, rows [][]string, right []bool, widths []int) []int {
+	widths = append(slices.Clone(widths), make([]int, len(right)-len(widths))...)
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
@@ -88,6 +98,7 @@ func writeRows(w io.Writer, rows [][]string, right []bool) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 	}
+	return widths
 }
 
 // printObject prints v as JSON, or as the YAML that says the same.

@@ -32,6 +32,8 @@ type cli struct {
 	timeout   time.Duration
 	dryRun    bool
 	noHeaders bool
+	// watch goes on and prints what changes.
+	watch bool
 	// expectedRevision is 0 where any will do.
 	expectedRevision uint64
 	// comment is for the history; confirm is 0 where no confirmation is asked for.

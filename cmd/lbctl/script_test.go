@@ -29,7 +29,8 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 //	lbctl ARGS...        runs lbctl; standard input is the file that STDIN names
 //	code N               checks the exit code of the last lbctl
 //	fail POOL/NAME       makes a backend fail its health checks
-//	server ok|hang|down  answers, never answers, or answers that it cannot
+//	server ok|hang|down|drop  answers, never answers, answers that it cannot, or drops watches
+//	meanwhile ARGS...    has the next watch run lbctl ARGS once it has told what there is; "pass 1s" lets time pass
 //	tls [expired]        serves on TCP, too: $TCP is the address, $PLAIN one where nobody speaks TLS; certificates are files
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.txt")
@@ -47,9 +48,10 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("exit code %s, want %v", got, args)
 				}
 			},
-			"tls":    func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).serveTLS(ts, args) },
-			"fail":   func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.fail(args[0]) },
-			"server": func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.setMode(args[0]) },
+			"tls":       func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).serveTLS(ts, args) },
+			"fail":      func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.fail(args[0]) },
+			"meanwhile": func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).meanwhile(ts, args) },
+			"server":    func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.setMode(args[0]) },
 		},
 	})
 }

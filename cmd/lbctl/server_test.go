@@ -32,6 +32,7 @@ type server struct {
 	history  []past
 	waiting  *sluicev1.Confirmation
 	sick     map[string]bool // by pool/backend
+	steps    []func()        // of the next watch
 }
 
 func newServer() *server { return &server{mode: "ok", clock: noon, sick: map[string]bool{}} }

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-lb/sluice/control"
 	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/control/health"
+	"github.com/sluice-lb/sluice/control/metrics"
 	"github.com/sluice-lb/sluice/control/nexthop"
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/internal/version"
@@ -40,6 +41,7 @@ type daemon struct {
 
 	certificates *access.Certificates // nil where the API has sockets only
 	audit        *access.Audit
+	metrics      *metrics.Metrics
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
@@ -58,6 +60,11 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	port, err := d.listenHTTP()
+	if err != nil {
+		return err
+	}
+	defer port.close()
 	if d.netlink, err = nexthop.NewNetlink(nil); err != nil {
 		return err
 	}
@@ -68,10 +75,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.dp.Close()) }()
 	d.watcher = nexthop.New(d.netlink, d.interfaces, d.log)
 	d.checker = health.New(health.Options{Gone: control.HostGone(d.watcher), Log: d.log})
+	d.metrics = metrics.New(version.String(), d.log)
 	d.engine = control.NewEngine(control.Options{
 		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Health: d.checker, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
+		Applied: d.metrics.Applied,
 	})
 	d.server = control.NewServer(d.engine, version.String(), d.log, guard)
+	d.server.Observe(d.metrics.Call)
 
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -86,6 +96,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		})
 	}
 	defer d.server.Stop(stopGrace)
+	if err := port.serve(d, &running, cancel); err != nil {
+		return err
+	}
+	defer port.stop()
 	return d.work(ctx, &running)
 }
 

@@ -32,6 +32,8 @@ func readNodeFile(s *settings, name string, data []byte) error {
 		"mode":       r.text(&s.mode),
 		"api":        r.textOrList(&s.api),
 		"api_group":  r.text(&s.apiGroup),
+		"http":       r.text(&s.http),
+		"http_hosts": r.list(&s.httpHosts),
 		"state_dir":  r.text(&s.stateDir),
 		"bpffs_dir":  r.text(&s.bpffsDir),
 		"seed_file":  r.text(&s.seedFile),

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -102,7 +105,8 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) socket() string { return "unix://" + filepath.Join(f.dir, "lbd.sock") }
 
 func (f *fixture) args() []string {
-	return []string{"--interface", "lo", "--state-dir", filepath.Join(f.dir, "state"), "--api", f.socket(), "--bpffs-dir", filepath.Join(f.dir, "bpffs")}
+	return []string{"--interface", "lo", "--state-dir", filepath.Join(f.dir, "state"), "--api", f.socket(), "--bpffs-dir", filepath.Join(f.dir, "bpffs"),
+		"--http", "127.0.0.1:0"}
 }
 
 func (f *fixture) env(out *output) env {
@@ -149,6 +153,7 @@ func TestLifeOfTheDaemon(t *testing.T) {
 		if err != nil || r.GetOutcome().GetRevision() != uint64(life+1) {
 			t.Errorf("life %d: %v, err %v", life, r, err)
 		}
+		readHTTP(t, out.String(), fmt.Sprintf("sluice_revision %d\n", life+1))
 		f.secondIsRefused(t)
 		if err := conn.Close(); err != nil {
 			t.Error(err)
@@ -167,6 +172,38 @@ func TestLifeOfTheDaemon(t *testing.T) {
 	}
 	if f.dp.attached != 2 || f.dp.closed != 2 || len(f.dp.state.Config.Pools) != 2 {
 		t.Errorf("attached %d and closed %d times, %d pools; want 2, 2, 2", f.dp.attached, f.dp.closed, len(f.dp.state.Config.Pools))
+	}
+}
+
+// mustTake listens on a port until the test ends.
+func mustTake(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+var httpAddress = regexp.MustCompile(`msg="http port open" http=(\S+)`)
+
+// readHTTP finds the http port in the log and the words in the metrics.
+func readHTTP(t *testing.T, log, words string) {
+	t.Helper()
+	m := httpAddress.FindStringSubmatch(log)
+	if m == nil {
+		t.Fatalf("the log does not tell the http port:\n%s", log)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + m[1] + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), words) {
+		t.Errorf("the metrics lack %q, err %v:\n%s", words, err, body)
 	}
 }
 
@@ -209,6 +246,7 @@ func TestStartFails(t *testing.T) {
 			e.capable = func() error { return errors.New("start: missing CAP_BPF") }
 		}, nil, 1, "missing CAP_BPF", false},
 		{"host-and-port-without-tls", nil, []string{"--api", "127.0.0.1:0"}, 2, "tls is incomplete", false},
+		{"http-port-taken", nil, []string{"--http", mustTake(t)}, 1, "address already in use (use another --http", false},
 		{"corrupt-store", func(t *testing.T, f *fixture, _ *env) {
 			if err := os.MkdirAll(filepath.Join(f.dir, "state"), 0o700); err != nil {
 				t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,9 @@ type settings struct {
 	roles []access.Rule
 	// auditLog is empty for audit.log in the state directory.
 	auditLog string
+	// http is where metrics and the read API are served, empty for nowhere; httpHosts are names that requests may be for.
+	http      string
+	httpHosts []string
 	// stateDir holds the store, bpffsDir the pins. seedFile is empty for the state directory's own.
 	stateDir, bpffsDir, seedFile string
 	// unmatched, pass or drop, is for packets to a VIP's address and none of its ports.
@@ -47,6 +51,7 @@ type settings struct {
 var defaults = settings{
 	mode:      "native",
 	api:       []string{"unix:///run/sluice/lbd.sock"},
+	http:      "127.0.0.1:9180",
 	stateDir:  "/var/lib/sluice",
 	bpffsDir:  "/sys/fs/bpf/sluice",
 	unmatched: "pass",
@@ -90,6 +95,7 @@ func parseFlags(s *settings, args []string, stderr io.Writer) (file string, err 
 	f.Func("interface", "`name` of an interface to manage (repeatable)", repeatable(&s.interfaces))
 	f.StringVar(&s.mode, "mode", s.mode, "how the program is attached: native, generic or auto")
 	f.Func("api", "`address` of the control API: unix:///PATH or HOST:PORT (repeatable; default "+strings.Join(defaults.api, ", ")+")", repeatable(&s.api))
+	f.StringVar(&s.http, "http", s.http, "`address` of metrics, read API and page, as HOST:PORT; empty for none")
 	f.StringVar(&s.stateDir, "state-dir", s.stateDir, "`directory` of the store")
 	f.StringVar(&s.bpffsDir, "bpffs-dir", s.bpffsDir, "`directory` of the pins, on a bpffs")
 	f.StringVar(&s.seedFile, "seed-file", s.seedFile, "`file` with the cluster's seed, 32 hex digits (default: generated in the state directory)")
@@ -143,7 +149,7 @@ func (s settings) validate() error {
 	if s.history < store.MinHistory {
 		return fmt.Errorf("history %d: must be at least %d (the newest revision, and the one to go back to)", s.history, store.MinHistory)
 	}
-	return errors.Join(s.validateAPI(), s.limits.Validate())
+	return errors.Join(s.validateAPI(), s.validateHTTP(), s.limits.Validate())
 }
 
 // validateAPI has TCP only with certificates: what the API takes decides over all traffic.
@@ -169,4 +175,18 @@ func (s settings) auditPath() string {
 		return s.auditLog
 	}
 	return filepath.Join(s.stateDir, "audit.log")
+}
+
+func (s settings) validateHTTP() error {
+	if s.http != "" {
+		if _, _, err := net.SplitHostPort(s.http); err != nil {
+			return fmt.Errorf("http %q: must be HOST:PORT, as in %s, or empty for none", s.http, defaults.http)
+		}
+	}
+	for i, name := range s.httpHosts {
+		if name == "" || strings.ContainsAny(name, ":/ *") {
+			return fmt.Errorf("http_hosts[%d] %q: must be a name without a port, as in lb1.example.net", i, name)
+		}
+	}
+	return nil
 }

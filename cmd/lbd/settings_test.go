@@ -32,6 +32,8 @@ roles:
   viewer: [group:adm, ou:noc]
   editor: ["cn:alice"]
 audit_log: /tmp/audit.log
+http: 127.0.0.2:80
+http_hosts: [lb1, lb1.example.net]
 state_dir: /tmp/state
 bpffs_dir: /sys/fs/bpf/a
 seed_file: /tmp/seed
@@ -49,7 +51,7 @@ func TestSettings(t *testing.T) {
 			{Role: access.Viewer, Kind: access.Group, Value: "adm"}, {Role: access.Viewer, Kind: access.OU, Value: "noc"},
 			{Role: access.Editor, Kind: access.CN, Value: "alice"},
 		},
-		stateDir: "/tmp/state",
+		http: "127.0.0.2:80", httpHosts: []string{"lb1", "lb1.example.net"}, stateDir: "/tmp/state",
 		bpffsDir: "/sys/fs/bpf/a", seedFile: "/tmp/seed", unmatched: "drop", logFormat: "json",
 		limits: lb.Limits{VIPs: 10, Backends: 20, Slots: 4096}, history: 50,
 	}
@@ -70,6 +72,7 @@ func TestSettings(t *testing.T) {
 			with(defaults, func(s *settings) { s.interfaces, s.api = []string{"eth0"}, []string{"unix:///tmp/b.sock"} })},
 		{"part-of-a-file", "limits: {vips: 5}", []string{"--interface=eth0", "-v"},
 			with(defaults, func(s *settings) { s.interfaces, s.limits.VIPs, s.verbose = []string{"eth0"}, 5, true })},
+		{"no-http", wholeFile, []string{"--http="}, with(whole, func(s *settings) { s.http = "" })},
 		{"empty-file", "# nothing\n", []string{"--interface=eth0"}, with(defaults, func(s *settings) { s.interfaces = []string{"eth0"} })},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -113,6 +116,8 @@ func TestBadSettings(t *testing.T) {
 		{"not-yaml", "mode: [", nil, "node.yaml: yaml: line 1"},
 		{"limits", "interfaces: [a]\nlimits: {vips: 0}", nil, "limits.vips: 0 is out of range"},
 		{"history", "interfaces: [a]\nhistory: 1", nil, "history 1: must be at least 2"},
+		{"http", "", []string{"--interface=a", "--http=localhost"}, `http "localhost": must be HOST:PORT`},
+		{"http-hosts", "interfaces: [a]\nhttp_hosts: [lb1, 'lb1:80']", nil, `http_hosts[1] "lb1:80": must be a name`},
 		{"unmatched", "interfaces: [a]\nunmatched: reject", nil, `unmatched "reject": must be one of pass, drop`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

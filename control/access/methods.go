@@ -31,6 +31,11 @@ var methods = map[string]need{
 	service + "GetStats":     {role: Viewer},
 	service + "GetStatus":    {role: Viewer},
 
+	service + "WatchVips":     {role: Viewer},
+	service + "WatchPools":    {role: Viewer},
+	service + "WatchBackends": {role: Viewer},
+	service + "WatchFlows":    {role: Viewer},
+	service + "WatchSlots":    {role: Viewer},
 	service + "ListRevisions": {role: Viewer},
 	service + "Diff":          {role: Viewer},
 	service + "Check":         {role: Viewer},

@@ -5740,6 +5740,542 @@ func (x *CheckResponse) GetFaults() []string {
 	return nil
 }
 
+type WatchVipsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches all; a name that is unknown at the start is NOT_FOUND.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether counters that grew are a change. They are read once a second.
+	Counters      bool `protobuf:"varint,2,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchVipsRequest) Reset() {
+	*x = WatchVipsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchVipsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchVipsRequest) ProtoMessage() {}
+
+func (x *WatchVipsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchVipsRequest.ProtoReflect.Descriptor instead.
+func (*WatchVipsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *WatchVipsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WatchVipsRequest) GetCounters() bool {
+	if x != nil {
+		return x.Counters
+	}
+	return false
+}
+
+type WatchVipsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// VIPs that are new or changed, sorted by name; in the first answer all of them.
+	Vips []*VipStatus `protobuf:"bytes,1,rep,name=vips,proto3" json:"vips,omitempty"`
+	// Names of VIPs that are gone.
+	Deleted       []string `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	Revision      uint64   `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchVipsResponse) Reset() {
+	*x = WatchVipsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchVipsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchVipsResponse) ProtoMessage() {}
+
+func (x *WatchVipsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchVipsResponse.ProtoReflect.Descriptor instead.
+func (*WatchVipsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *WatchVipsResponse) GetVips() []*VipStatus {
+	if x != nil {
+		return x.Vips
+	}
+	return nil
+}
+
+func (x *WatchVipsResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *WatchVipsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WatchPoolsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches all; a name that is unknown at the start is NOT_FOUND.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPoolsRequest) Reset() {
+	*x = WatchPoolsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPoolsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPoolsRequest) ProtoMessage() {}
+
+func (x *WatchPoolsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPoolsRequest.ProtoReflect.Descriptor instead.
+func (*WatchPoolsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *WatchPoolsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type WatchPoolsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pools that are new or changed, sorted by name; in the first answer all of them.
+	Pools []*PoolStatus `protobuf:"bytes,1,rep,name=pools,proto3" json:"pools,omitempty"`
+	// Names of pools that are gone.
+	Deleted       []string `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	Revision      uint64   `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPoolsResponse) Reset() {
+	*x = WatchPoolsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPoolsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPoolsResponse) ProtoMessage() {}
+
+func (x *WatchPoolsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPoolsResponse.ProtoReflect.Descriptor instead.
+func (*WatchPoolsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *WatchPoolsResponse) GetPools() []*PoolStatus {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *WatchPoolsResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *WatchPoolsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WatchBackendsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches those of all pools; a pool that is unknown at the start is NOT_FOUND.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Empty watches all; a name that is unknown at the start is NOT_FOUND.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether counters that grew are a change. They are read once a second.
+	Counters      bool `protobuf:"varint,3,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBackendsRequest) Reset() {
+	*x = WatchBackendsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBackendsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBackendsRequest) ProtoMessage() {}
+
+func (x *WatchBackendsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBackendsRequest.ProtoReflect.Descriptor instead.
+func (*WatchBackendsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *WatchBackendsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *WatchBackendsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WatchBackendsRequest) GetCounters() bool {
+	if x != nil {
+		return x.Counters
+	}
+	return false
+}
+
+type WatchBackendsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Backends that are new or changed, sorted by pool and name; in the first answer all of them.
+	Backends []*BackendStatus `protobuf:"bytes,1,rep,name=backends,proto3" json:"backends,omitempty"`
+	// POOL/NAME of backends that are gone; POOL/NAME@ADDRESS of those that were leaving.
+	Deleted       []string `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	Revision      uint64   `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchBackendsResponse) Reset() {
+	*x = WatchBackendsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchBackendsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchBackendsResponse) ProtoMessage() {}
+
+func (x *WatchBackendsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchBackendsResponse.ProtoReflect.Descriptor instead.
+func (*WatchBackendsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *WatchBackendsResponse) GetBackends() []*BackendStatus {
+	if x != nil {
+		return x.Backends
+	}
+	return nil
+}
+
+func (x *WatchBackendsResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *WatchBackendsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WatchFlowsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty watches those of all pools; a pool that is unknown at the start is NOT_FOUND.
+	Pool          string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchFlowsRequest) Reset() {
+	*x = WatchFlowsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchFlowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchFlowsRequest) ProtoMessage() {}
+
+func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchFlowsRequest.ProtoReflect.Descriptor instead.
+func (*WatchFlowsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *WatchFlowsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+type WatchFlowsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Flows that are new or changed; in the first answer all of them.
+	Flows []*Flow `protobuf:"bytes,1,rep,name=flows,proto3" json:"flows,omitempty"`
+	// Protocol, source and destination of flows that have no entry any more.
+	Deleted       []*Flow `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchFlowsResponse) Reset() {
+	*x = WatchFlowsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchFlowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchFlowsResponse) ProtoMessage() {}
+
+func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
+func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *WatchFlowsResponse) GetFlows() []*Flow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+func (x *WatchFlowsResponse) GetDeleted() []*Flow {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+type WatchSlotsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSlotsRequest) Reset() {
+	*x = WatchSlotsRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSlotsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSlotsRequest) ProtoMessage() {}
+
+func (x *WatchSlotsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSlotsRequest.ProtoReflect.Descriptor instead.
+func (*WatchSlotsRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *WatchSlotsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+type WatchSlotsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole table.
+	Slots         *ListSlotsResponse `protobuf:"bytes,1,opt,name=slots,proto3" json:"slots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSlotsResponse) Reset() {
+	*x = WatchSlotsResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSlotsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSlotsResponse) ProtoMessage() {}
+
+func (x *WatchSlotsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSlotsResponse.ProtoReflect.Descriptor instead.
+func (*WatchSlotsResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *WatchSlotsResponse) GetSlots() *ListSlotsResponse {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
 var File_sluice_v1_sluice_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_sluice_proto_rawDesc = "" +
@@ -6180,7 +6716,37 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\rCheckResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12 \n" +
 	"\vpublication\x18\x02 \x01(\x04R\vpublication\x12\x16\n" +
-	"\x06faults\x18\x03 \x03(\tR\x06faults*H\n" +
+	"\x06faults\x18\x03 \x03(\tR\x06faults\"B\n" +
+	"\x10WatchVipsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bcounters\x18\x02 \x01(\bR\bcounters\"s\n" +
+	"\x11WatchVipsResponse\x12(\n" +
+	"\x04vips\x18\x01 \x03(\v2\x14.sluice.v1.VipStatusR\x04vips\x12\x18\n" +
+	"\adeleted\x18\x02 \x03(\tR\adeleted\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"'\n" +
+	"\x11WatchPoolsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"w\n" +
+	"\x12WatchPoolsResponse\x12+\n" +
+	"\x05pools\x18\x01 \x03(\v2\x15.sluice.v1.PoolStatusR\x05pools\x12\x18\n" +
+	"\adeleted\x18\x02 \x03(\tR\adeleted\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"Z\n" +
+	"\x14WatchBackendsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\bcounters\x18\x03 \x01(\bR\bcounters\"\x83\x01\n" +
+	"\x15WatchBackendsResponse\x124\n" +
+	"\bbackends\x18\x01 \x03(\v2\x18.sluice.v1.BackendStatusR\bbackends\x12\x18\n" +
+	"\adeleted\x18\x02 \x03(\tR\adeleted\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"'\n" +
+	"\x11WatchFlowsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"f\n" +
+	"\x12WatchFlowsResponse\x12%\n" +
+	"\x05flows\x18\x01 \x03(\v2\x0f.sluice.v1.FlowR\x05flows\x12)\n" +
+	"\adeleted\x18\x02 \x03(\v2\x0f.sluice.v1.FlowR\adeleted\"'\n" +
+	"\x11WatchSlotsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"H\n" +
+	"\x12WatchSlotsResponse\x122\n" +
+	"\x05slots\x18\x01 \x01(\v2\x1c.sluice.v1.ListSlotsResponseR\x05slots*H\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x10\n" +
@@ -6197,7 +6763,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bDrainEnd\x12\x19\n" +
 	"\x15DRAIN_END_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDRAIN_END_QUIET\x10\x01\x12\x16\n" +
-	"\x12DRAIN_END_DEADLINE\x10\x022\xf5\r\n" +
+	"\x12DRAIN_END_DEADLINE\x10\x022\xfc\x10\n" +
 	"\x06Sluice\x12:\n" +
 	"\x05Apply\x12\x17.sluice.v1.ApplyRequest\x1a\x18.sluice.v1.ApplyResponse\x12=\n" +
 	"\x06Export\x12\x18.sluice.v1.ExportRequest\x1a\x19.sluice.v1.ExportResponse\x12F\n" +
@@ -6226,7 +6792,15 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04Diff\x12\x16.sluice.v1.DiffRequest\x1a\x17.sluice.v1.DiffResponse\x12C\n" +
 	"\bRollback\x12\x1a.sluice.v1.RollbackRequest\x1a\x1b.sluice.v1.RollbackResponse\x12@\n" +
 	"\aConfirm\x12\x19.sluice.v1.ConfirmRequest\x1a\x1a.sluice.v1.ConfirmResponse\x12:\n" +
-	"\x05Check\x12\x17.sluice.v1.CheckRequest\x1a\x18.sluice.v1.CheckResponseB6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
+	"\x05Check\x12\x17.sluice.v1.CheckRequest\x1a\x18.sluice.v1.CheckResponse\x12H\n" +
+	"\tWatchVips\x12\x1b.sluice.v1.WatchVipsRequest\x1a\x1c.sluice.v1.WatchVipsResponse0\x01\x12K\n" +
+	"\n" +
+	"WatchPools\x12\x1c.sluice.v1.WatchPoolsRequest\x1a\x1d.sluice.v1.WatchPoolsResponse0\x01\x12T\n" +
+	"\rWatchBackends\x12\x1f.sluice.v1.WatchBackendsRequest\x1a .sluice.v1.WatchBackendsResponse0\x01\x12K\n" +
+	"\n" +
+	"WatchFlows\x12\x1c.sluice.v1.WatchFlowsRequest\x1a\x1d.sluice.v1.WatchFlowsResponse0\x01\x12K\n" +
+	"\n" +
+	"WatchSlots\x12\x1c.sluice.v1.WatchSlotsRequest\x1a\x1d.sluice.v1.WatchSlotsResponse0\x01B6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
 
 var (
 	file_sluice_v1_sluice_proto_rawDescOnce sync.Once
@@ -6241,7 +6815,7 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
@@ -6331,8 +6905,18 @@ var file_sluice_v1_sluice_proto_goTypes = []any{
 	(*ConfirmResponse)(nil),       // 85: sluice.v1.ConfirmResponse
 	(*CheckRequest)(nil),          // 86: sluice.v1.CheckRequest
 	(*CheckResponse)(nil),         // 87: sluice.v1.CheckResponse
-	(*durationpb.Duration)(nil),   // 88: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 89: google.protobuf.Timestamp
+	(*WatchVipsRequest)(nil),      // 88: sluice.v1.WatchVipsRequest
+	(*WatchVipsResponse)(nil),     // 89: sluice.v1.WatchVipsResponse
+	(*WatchPoolsRequest)(nil),     // 90: sluice.v1.WatchPoolsRequest
+	(*WatchPoolsResponse)(nil),    // 91: sluice.v1.WatchPoolsResponse
+	(*WatchBackendsRequest)(nil),  // 92: sluice.v1.WatchBackendsRequest
+	(*WatchBackendsResponse)(nil), // 93: sluice.v1.WatchBackendsResponse
+	(*WatchFlowsRequest)(nil),     // 94: sluice.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),    // 95: sluice.v1.WatchFlowsResponse
+	(*WatchSlotsRequest)(nil),     // 96: sluice.v1.WatchSlotsRequest
+	(*WatchSlotsResponse)(nil),    // 97: sluice.v1.WatchSlotsResponse
+	(*durationpb.Duration)(nil),   // 98: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 99: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	12,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
@@ -6340,19 +6924,19 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	0,   // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,   // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
 	14,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	88,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	88,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	98,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	98,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 7: sluice.v1.Pool.health:type_name -> sluice.v1.HealthCheck
 	4,   // 8: sluice.v1.HealthCheck.type:type_name -> sluice.v1.HealthCheck.Type
-	88,  // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	88,  // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	98,  // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	98,  // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
 	2,   // 11: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	88,  // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	98,  // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
 	19,  // 13: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
 	17,  // 14: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
 	18,  // 15: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	88,  // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	89,  // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	98,  // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	99,  // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
 	5,   // 18: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
 	10,  // 19: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
 	15,  // 20: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
@@ -6374,8 +6958,8 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	16,  // 36: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
 	1,   // 37: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
 	15,  // 38: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	88,  // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	88,  // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	98,  // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	98,  // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 41: sluice.v1.SetPoolRequest.health:type_name -> sluice.v1.HealthCheck
 	16,  // 42: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
 	15,  // 43: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
@@ -6398,14 +6982,14 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	3,   // 60: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
 	52,  // 61: sluice.v1.BackendStatus.health:type_name -> sluice.v1.BackendHealth
 	6,   // 62: sluice.v1.BackendHealth.state:type_name -> sluice.v1.BackendHealth.State
-	89,  // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
+	99,  // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
 	53,  // 64: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
 	53,  // 65: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
-	89,  // 66: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
-	88,  // 67: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
+	99,  // 66: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
+	98,  // 67: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
 	7,   // 68: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
 	8,   // 69: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	89,  // 70: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	99,  // 70: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
 	15,  // 71: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
 	16,  // 72: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
 	2,   // 73: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
@@ -6414,82 +6998,98 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	61,  // 76: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
 	0,   // 77: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
 	9,   // 78: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	89,  // 79: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	99,  // 79: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
 	68,  // 80: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
 	69,  // 81: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
 	70,  // 82: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
 	67,  // 83: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
 	64,  // 84: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
 	64,  // 85: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	89,  // 86: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	99,  // 86: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	74,  // 87: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
 	75,  // 88: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
 	76,  // 89: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
 	18,  // 90: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
 	73,  // 91: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
-	89,  // 92: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	89,  // 93: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	99,  // 92: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	99,  // 93: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	18,  // 94: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	89,  // 95: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	99,  // 95: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
 	77,  // 96: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
 	19,  // 97: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
 	15,  // 98: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
 	16,  // 99: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
-	20,  // 100: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	22,  // 101: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	24,  // 102: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	26,  // 103: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	28,  // 104: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	30,  // 105: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	33,  // 106: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	35,  // 107: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	37,  // 108: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	39,  // 109: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	42,  // 110: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	44,  // 111: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	46,  // 112: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	48,  // 113: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	55,  // 114: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	57,  // 115: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	59,  // 116: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	62,  // 117: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	65,  // 118: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	71,  // 119: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	78,  // 120: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	80,  // 121: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	82,  // 122: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	84,  // 123: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	86,  // 124: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	21,  // 125: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	23,  // 126: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	25,  // 127: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	27,  // 128: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	29,  // 129: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	31,  // 130: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	34,  // 131: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	36,  // 132: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	38,  // 133: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	40,  // 134: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	43,  // 135: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	45,  // 136: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	47,  // 137: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	49,  // 138: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	56,  // 139: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	58,  // 140: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	60,  // 141: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	63,  // 142: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	66,  // 143: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	72,  // 144: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	79,  // 145: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	81,  // 146: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	83,  // 147: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	85,  // 148: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	87,  // 149: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	125, // [125:150] is the sub-list for method output_type
-	100, // [100:125] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	32,  // 100: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	41,  // 101: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	50,  // 102: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	61,  // 103: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
+	61,  // 104: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
+	63,  // 105: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
+	20,  // 106: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	22,  // 107: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	24,  // 108: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	26,  // 109: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	28,  // 110: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	30,  // 111: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	33,  // 112: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	35,  // 113: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	37,  // 114: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	39,  // 115: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	42,  // 116: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	44,  // 117: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	46,  // 118: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	48,  // 119: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	55,  // 120: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	57,  // 121: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	59,  // 122: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	62,  // 123: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	65,  // 124: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	71,  // 125: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	78,  // 126: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	80,  // 127: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	82,  // 128: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	84,  // 129: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	86,  // 130: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	88,  // 131: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
+	90,  // 132: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
+	92,  // 133: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
+	94,  // 134: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
+	96,  // 135: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
+	21,  // 136: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	23,  // 137: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	25,  // 138: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	27,  // 139: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	29,  // 140: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	31,  // 141: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	34,  // 142: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	36,  // 143: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	38,  // 144: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	40,  // 145: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	43,  // 146: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	45,  // 147: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	47,  // 148: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	49,  // 149: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	56,  // 150: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	58,  // 151: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	60,  // 152: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	63,  // 153: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	66,  // 154: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	72,  // 155: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	79,  // 156: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	81,  // 157: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	83,  // 158: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	85,  // 159: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	87,  // 160: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	89,  // 161: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
+	91,  // 162: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
+	93,  // 163: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
+	95,  // 164: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
+	97,  // 165: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
+	136, // [136:166] is the sub-list for method output_type
+	106, // [106:136] is the sub-list for method input_type
+	106, // [106:106] is the sub-list for extension type_name
+	106, // [106:106] is the sub-list for extension extendee
+	0,   // [0:106] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -6512,7 +7112,7 @@ func file_sluice_v1_sluice_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   78,
+			NumMessages:   88,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -55,6 +55,11 @@ const (
 	Sluice_Rollback_FullMethodName      = "/sluice.v1.Sluice/Rollback"
 	Sluice_Confirm_FullMethodName       = "/sluice.v1.Sluice/Confirm"
 	Sluice_Check_FullMethodName         = "/sluice.v1.Sluice/Check"
+	Sluice_WatchVips_FullMethodName     = "/sluice.v1.Sluice/WatchVips"
+	Sluice_WatchPools_FullMethodName    = "/sluice.v1.Sluice/WatchPools"
+	Sluice_WatchBackends_FullMethodName = "/sluice.v1.Sluice/WatchBackends"
+	Sluice_WatchFlows_FullMethodName    = "/sluice.v1.Sluice/WatchFlows"
+	Sluice_WatchSlots_FullMethodName    = "/sluice.v1.Sluice/WatchSlots"
 )
 
 // SluiceClient is the client API for Sluice service.
@@ -113,6 +118,19 @@ type SluiceClient interface {
 	Confirm(ctx context.Context, in *ConfirmRequest, opts ...grpc.CallOption) (*ConfirmResponse, error)
 	// Check compares the data plane's maps, the store and the history with the live state.
 	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
+	// WatchVips answers like ListVips, and goes on with what changes. All watches do so: the first answer is a snapshot,
+	// the next ones hold what differs from those before. Watches end with UNAVAILABLE when lbd stops, and with
+	// RESOURCE_EXHAUSTED when the client does not read for 10 seconds or too many watch.
+	WatchVips(ctx context.Context, in *WatchVipsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchVipsResponse], error)
+	// WatchPools answers like ListPools, and goes on with what changes.
+	WatchPools(ctx context.Context, in *WatchPoolsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPoolsResponse], error)
+	// WatchBackends answers like ListBackends, and goes on with what changes.
+	WatchBackends(ctx context.Context, in *WatchBackendsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchBackendsResponse], error)
+	// WatchFlows answers like ListFlows for the 10,000 flows that were silent longest, and goes on with what changes each
+	// second; idle_seconds alone is no change.
+	WatchFlows(ctx context.Context, in *WatchFlowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchFlowsResponse], error)
+	// WatchSlots answers like ListSlots, and again whenever a slot of the pool has another owner.
+	WatchSlots(ctx context.Context, in *WatchSlotsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSlotsResponse], error)
 }
 
 type sluiceClient struct {
@@ -373,6 +391,101 @@ func (c *sluiceClient) Check(ctx context.Context, in *CheckRequest, opts ...grpc
 	return out, nil
 }
 
+func (c *sluiceClient) WatchVips(ctx context.Context, in *WatchVipsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchVipsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Sluice_ServiceDesc.Streams[0], Sluice_WatchVips_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchVipsRequest, WatchVipsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchVipsClient = grpc.ServerStreamingClient[WatchVipsResponse]
+
+func (c *sluiceClient) WatchPools(ctx context.Context, in *WatchPoolsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPoolsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Sluice_ServiceDesc.Streams[1], Sluice_WatchPools_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchPoolsRequest, WatchPoolsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchPoolsClient = grpc.ServerStreamingClient[WatchPoolsResponse]
+
+func (c *sluiceClient) WatchBackends(ctx context.Context, in *WatchBackendsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchBackendsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Sluice_ServiceDesc.Streams[2], Sluice_WatchBackends_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchBackendsRequest, WatchBackendsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchBackendsClient = grpc.ServerStreamingClient[WatchBackendsResponse]
+
+func (c *sluiceClient) WatchFlows(ctx context.Context, in *WatchFlowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchFlowsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Sluice_ServiceDesc.Streams[3], Sluice_WatchFlows_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchFlowsRequest, WatchFlowsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchFlowsClient = grpc.ServerStreamingClient[WatchFlowsResponse]
+
+func (c *sluiceClient) WatchSlots(ctx context.Context, in *WatchSlotsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSlotsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Sluice_ServiceDesc.Streams[4], Sluice_WatchSlots_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchSlotsRequest, WatchSlotsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchSlotsClient = grpc.ServerStreamingClient[WatchSlotsResponse]
+
 // SluiceServer is the server API for Sluice service.
 // All implementations must embed UnimplementedSluiceServer
 // for forward compatibility.
@@ -429,6 +542,19 @@ type SluiceServer interface {
 	Confirm(context.Context, *ConfirmRequest) (*ConfirmResponse, error)
 	// Check compares the data plane's maps, the store and the history with the live state.
 	Check(context.Context, *CheckRequest) (*CheckResponse, error)
+	// WatchVips answers like ListVips, and goes on with what changes. All watches do so: the first answer is a snapshot,
+	// the next ones hold what differs from those before. Watches end with UNAVAILABLE when lbd stops, and with
+	// RESOURCE_EXHAUSTED when the client does not read for 10 seconds or too many watch.
+	WatchVips(*WatchVipsRequest, grpc.ServerStreamingServer[WatchVipsResponse]) error
+	// WatchPools answers like ListPools, and goes on with what changes.
+	WatchPools(*WatchPoolsRequest, grpc.ServerStreamingServer[WatchPoolsResponse]) error
+	// WatchBackends answers like ListBackends, and goes on with what changes.
+	WatchBackends(*WatchBackendsRequest, grpc.ServerStreamingServer[WatchBackendsResponse]) error
+	// WatchFlows answers like ListFlows for the 10,000 flows that were silent longest, and goes on with what changes each
+	// second; idle_seconds alone is no change.
+	WatchFlows(*WatchFlowsRequest, grpc.ServerStreamingServer[WatchFlowsResponse]) error
+	// WatchSlots answers like ListSlots, and again whenever a slot of the pool has another owner.
+	WatchSlots(*WatchSlotsRequest, grpc.ServerStreamingServer[WatchSlotsResponse]) error
 	mustEmbedUnimplementedSluiceServer()
 }
 
@@ -513,6 +639,21 @@ func (UnimplementedSluiceServer) Confirm(context.Context, *ConfirmRequest) (*Con
 }
 func (UnimplementedSluiceServer) Check(context.Context, *CheckRequest) (*CheckResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Check not implemented")
+}
+func (UnimplementedSluiceServer) WatchVips(*WatchVipsRequest, grpc.ServerStreamingServer[WatchVipsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchVips not implemented")
+}
+func (UnimplementedSluiceServer) WatchPools(*WatchPoolsRequest, grpc.ServerStreamingServer[WatchPoolsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchPools not implemented")
+}
+func (UnimplementedSluiceServer) WatchBackends(*WatchBackendsRequest, grpc.ServerStreamingServer[WatchBackendsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchBackends not implemented")
+}
+func (UnimplementedSluiceServer) WatchFlows(*WatchFlowsRequest, grpc.ServerStreamingServer[WatchFlowsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchFlows not implemented")
+}
+func (UnimplementedSluiceServer) WatchSlots(*WatchSlotsRequest, grpc.ServerStreamingServer[WatchSlotsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchSlots not implemented")
 }
 func (UnimplementedSluiceServer) mustEmbedUnimplementedSluiceServer() {}
 func (UnimplementedSluiceServer) testEmbeddedByValue()                {}
@@ -985,6 +1126,61 @@ func _Sluice_Check_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Sluice_WatchVips_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchVipsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SluiceServer).WatchVips(m, &grpc.GenericServerStream[WatchVipsRequest, WatchVipsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchVipsServer = grpc.ServerStreamingServer[WatchVipsResponse]
+
+func _Sluice_WatchPools_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchPoolsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SluiceServer).WatchPools(m, &grpc.GenericServerStream[WatchPoolsRequest, WatchPoolsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchPoolsServer = grpc.ServerStreamingServer[WatchPoolsResponse]
+
+func _Sluice_WatchBackends_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchBackendsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SluiceServer).WatchBackends(m, &grpc.GenericServerStream[WatchBackendsRequest, WatchBackendsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchBackendsServer = grpc.ServerStreamingServer[WatchBackendsResponse]
+
+func _Sluice_WatchFlows_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchFlowsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SluiceServer).WatchFlows(m, &grpc.GenericServerStream[WatchFlowsRequest, WatchFlowsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchFlowsServer = grpc.ServerStreamingServer[WatchFlowsResponse]
+
+func _Sluice_WatchSlots_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchSlotsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SluiceServer).WatchSlots(m, &grpc.GenericServerStream[WatchSlotsRequest, WatchSlotsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Sluice_WatchSlotsServer = grpc.ServerStreamingServer[WatchSlotsResponse]
+
 // Sluice_ServiceDesc is the grpc.ServiceDesc for Sluice service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1093,6 +1289,32 @@ var Sluice_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Sluice_Check_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchVips",
+			Handler:       _Sluice_WatchVips_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchPools",
+			Handler:       _Sluice_WatchPools_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchBackends",
+			Handler:       _Sluice_WatchBackends_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchFlows",
+			Handler:       _Sluice_WatchFlows_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchSlots",
+			Handler:       _Sluice_WatchSlots_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "sluice/v1/sluice.proto",
 }
