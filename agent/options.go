@@ -39,6 +39,8 @@ type Options struct {
 	Log *slog.Logger
 	// Ready is called once, when everything is set up. May be nil.
 	Ready func()
+	// Looked is called after each look at the host, every 10 s at least, whether or not all was well. May be nil.
+	Looked func()
 }
 
 // normalize checks o and fills in the defaults.

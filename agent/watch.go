@@ -60,6 +60,9 @@ func (a *agent) watch(ctx context.Context, e events) {
 		case <-tick.C:
 		}
 		last = a.report(last, a.repair())
+		if a.o.Looked != nil {
+			a.o.Looked()
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ func mustServe(t testing.TB, n *node) (*grpc.ClientConn, *control.Server) {
 func mustServeWith(t testing.TB, n *node, setUp func(*control.Server)) (*grpc.ClientConn, *control.Server) {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
-	server := control.NewServer(n.engine, "v0-test", quiet)
+	server := control.NewServer(n.engine, "v0-test", quiet, ownGuard())
 	setUp(server)
 	served := make(chan error, 1)
 	go func() { served <- server.GRPC().Serve(l) }()
@@ -473,7 +473,9 @@ func TestListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for address, words := range map[string]string{
-		"127.0.0.1:9000":   "only unix sockets in this release",
+		"127.0.0.1":        "must be HOST:PORT, or unix://",
+		"127.0.0.1:":       "must be HOST:PORT, or unix://",
+		"198.51.100.1:1":   "listen on",
 		"unix://rel.sock":  "must be absolute",
 		"unix://" + file:   "is no socket",
 		"unix:///proc/nix": "listen on",

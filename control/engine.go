@@ -60,6 +60,7 @@ type Engine struct {
 	applied func(took time.Duration, err error)
 
 	state atomic.Pointer[lb.State] // what packets see; never modified
+	alive chan chan struct{}       // answered by Run
 
 	mu sync.Mutex // one change at a time
 	// macs is what each descriptor holds; a missing one is not known and will be set.
@@ -84,6 +85,7 @@ func NewEngine(o Options) *Engine {
 	e := &Engine{
 		dp: o.Dataplane, store: o.Store, hops: o.NextHops, health: o.Health, seed: o.Seed, limits: o.Limits,
 		log: o.Log.With("component", "engine"), attach: o.Attach, step: o.Step, macs: map[uint32]lb.MAC{},
+		alive:    make(chan chan struct{}),
 		deadline: time.NewTimer(time.Hour),
 		applied:  o.Applied,
 		sweeps:   lastSweeps, // an earlier daemon may have been killed before its last

@@ -30,6 +30,8 @@ func (e *Engine) Run(ctx context.Context) {
 			e.retryCommit()
 		case <-e.deadline.C:
 			e.deadlinePassed(ctx)
+		case answer := <-e.alive:
+			e.answerAlive(answer)
 		case <-e.hops.Changes():
 			if err := e.followMACs(); err != nil {
 				e.log.Error("setting link-layer addresses failed, it will be tried again", "err", err)

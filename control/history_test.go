@@ -79,7 +79,7 @@ func TestAuthorIsThePeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := control.NewServer(n.engine, "v0-test", quiet)
+	server := control.NewServer(n.engine, "v0-test", quiet, ownGuard())
 	go func() { _ = server.GRPC().Serve(l) }() // ends with Stop
 	defer server.Stop(time.Second)
 	conn, err := grpc.NewClient("unix://"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -93,8 +93,8 @@ func TestAuthorIsThePeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := mustRevisions(t, c, 1)[0].GetAuthor(); got != me.Username {
-		t.Errorf("author %q, want %q", got, me.Username)
+	if got := mustRevisions(t, c, 1)[0].GetAuthor(); got != "unix:"+me.Username {
+		t.Errorf("author %q, want %q", got, "unix:"+me.Username)
 	}
 }
 

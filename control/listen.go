@@ -5,21 +5,36 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sluice-lb/sluice/control/access"
 )
 
-// Listen opens the API's socket, "unix:///path", readable and writable for its owner and group. group is a name or a
-// number; empty keeps the process's. A socket that a dead daemon left is replaced; one that answers is not.
+// IsUnix tells an address of the API that is a socket, "unix:///path", from one that is "host:port".
+func IsUnix(address string) bool { return strings.HasPrefix(address, "unix://") }
+
+// Listen opens an address of the API. On a socket, "unix:///path", it is for its owner and group to read and write; group
+// is a name or a number, and empty keeps the process's. A socket that a dead daemon left is replaced; one that answers is
+// not. On "host:port" everybody may connect: who serves it must demand certificates.
 func Listen(address, group string) (net.Listener, error) {
-	path, ok := strings.CutPrefix(address, "unix://")
-	if !ok {
-		return nil, fmt.Errorf("listen on %q: only unix sockets in this release (use unix:///run/sluice/lbd.sock)", address)
+	if IsUnix(address) {
+		return listenUnix(address, group)
 	}
+	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+		return nil, fmt.Errorf("listen on %q: must be HOST:PORT, or unix:// and an absolute path (such as unix:///run/sluice/lbd.sock)", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", address, err)
+	}
+	return l, nil
+}
+
+func listenUnix(address, group string) (net.Listener, error) {
+	path := strings.TrimPrefix(address, "unix://")
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("listen on %q: the path must be absolute (use unix:///run/sluice/lbd.sock)", address)
 	}
@@ -77,12 +92,9 @@ func lookupGroup(group string) (int, error) {
 	if group == "" {
 		return -1, nil
 	}
-	if gid, err := strconv.Atoi(group); err == nil && gid >= 0 {
-		return gid, nil
-	}
-	g, err := user.LookupGroup(group)
+	gid, err := access.LookupGroup(group)
 	if err != nil {
-		return 0, fmt.Errorf("api_group %q does not exist (create it with: groupadd --system %s)", group, group)
+		return 0, fmt.Errorf("api_group: %w", err)
 	}
-	return strconv.Atoi(g.Gid)
+	return int(gid), nil
 }

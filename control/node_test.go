@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluice-lb/sluice/control"
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
@@ -45,6 +46,15 @@ func openNodeWith(dir string, o control.Options) (*node, error) {
 	}
 	n.engine = control.NewEngine(o)
 	return n, n.engine.Start(background())
+}
+
+// ownGuard lets the daemon's own user, who runs the test, do everything.
+func ownGuard() *access.Guard {
+	g, err := access.New(access.Options{Log: quiet})
+	if err != nil {
+		panic(err) // without rules there is nothing to fail
+	}
+	return g
 }
 
 func mustNode(t testing.TB, dir string) *node {

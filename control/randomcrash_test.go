@@ -99,7 +99,7 @@ func crashAtRandom(dir, seed string) {
 		panic(err)
 	}
 	l := bufconn.Listen(1 << 20)
-	go func() { panic(control.NewServer(n.engine, "v0-test", quiet).GRPC().Serve(l)) }()
+	go func() { panic(control.NewServer(n.engine, "v0-test", quiet, ownGuard()).GRPC().Serve(l)) }()
 	conn, err := grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	if err != nil {

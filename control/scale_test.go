@@ -21,7 +21,7 @@ func largeNode(b *testing.B) *control.Server {
 		b.Fatal(err)
 	}
 	n.apply(b, large(50))
-	server := control.NewServer(n.engine, "v0-test", quiet)
+	server := control.NewServer(n.engine, "v0-test", quiet, ownGuard())
 	server.Ready()
 	return server
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
@@ -30,6 +31,7 @@ type Server struct {
 	started time.Time
 	grpc    *grpc.Server
 	health  *health.Server
+	guard   *access.Guard
 	log     *slog.Logger
 	ready   atomic.Bool
 	watches *watches
@@ -37,18 +39,16 @@ type Server struct {
 	observe func(method string, code codes.Code, took time.Duration)
 }
 
-// NewServer returns a server for an Engine. Health says NOT_SERVING until Ready.
-func NewServer(engine *Engine, version string, log *slog.Logger) *Server {
-	s := &Server{engine: engine, version: version, started: time.Now(), health: health.NewServer(), log: log.With("component", "api")}
+// NewServer returns a server for an Engine behind a Guard, to be called on unix sockets and, where the Guard has
+// certificates, on TCP. Health says NOT_SERVING until Ready.
+func NewServer(engine *Engine, version string, log *slog.Logger, guard *access.Guard) *Server {
+	s := &Server{engine: engine, version: version, started: time.Now(), health: health.NewServer(), guard: guard, log: log.With("component", "api")}
 	s.watches = newWatches(s)
 	s.observe = func(string, codes.Code, time.Duration) {}
-	s.grpc = grpc.NewServer(
-		grpc.Creds(newPeerCredentials()),
-		grpc.MaxRecvMsgSize(MaxMessage),
-		grpc.MaxSendMsgSize(MaxMessage),
-		grpc.ChainUnaryInterceptor(s.measure, s.intercept),
-		grpc.ChainStreamInterceptor(s.measureStream, s.interceptStream),
-	)
+	s.grpc = grpc.NewServer(append(guard.ServerOptions(MaxMessage),
+		grpc.ChainUnaryInterceptor(s.measure, guard.Unary, s.intercept),
+		grpc.ChainStreamInterceptor(s.measureStream, guard.Stream, s.interceptStream),
+	)...)
 	sluicev1.RegisterSluiceServer(s.grpc, s)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)

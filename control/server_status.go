@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
@@ -78,7 +79,7 @@ func verdicts(i lb.InterfaceCounters, unmatched string) []*sluicev1.VerdictStat 
 }
 
 // GetStatus says how the node is.
-func (s *Server) GetStatus(context.Context, *sluicev1.GetStatusRequest) (*sluicev1.GetStatusResponse, error) {
+func (s *Server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*sluicev1.GetStatusResponse, error) {
 	info, err := s.engine.dp.Info()
 	if err != nil {
 		return nil, unavailable("describe the data plane", err)
@@ -95,11 +96,17 @@ func (s *Server) GetStatus(context.Context, *sluicev1.GetStatusRequest) (*sluice
 		Started:         timestamppb.New(s.started),
 		SeedFingerprint: s.engine.seed.Fingerprint(),
 		Limits:          limits(st, info.Limits, activity),
-		Warnings:        s.engine.Warnings(),
+		Warnings:        append(s.engine.Warnings(), s.guard.Warnings()...),
 		MapMemoryBytes:  info.MapMemory,
 		Unmatched:       info.Unmatched,
 		Confirmation:    confirmationToProto(s.engine.Confirmation()),
 		Checks:          s.engine.checkTotals(),
+	}
+	if c, ok := access.FromContext(ctx); ok {
+		resp.Caller, resp.Role = c.Name, c.Role.String()
+	}
+	for _, c := range s.guard.Certificates() {
+		resp.Certificates = append(resp.Certificates, &sluicev1.Certificate{Use: c.Use, Path: c.Path, Subject: c.Subject, NotAfter: timestamppb.New(c.NotAfter)})
 	}
 	for _, i := range info.Interfaces {
 		resp.Interfaces = append(resp.Interfaces, &sluicev1.Interface{Name: i.Name, Mode: i.Mode, Ifindex: uint32(i.Index),

@@ -386,7 +386,7 @@ func TestStopEndsWatches(t *testing.T) {
 	n := mustNode(t, t.TempDir())
 	n.apply(t, web(2))
 	l := bufconn.Listen(1 << 20)
-	server := control.NewServer(n.engine, "v0-test", quiet)
+	server := control.NewServer(n.engine, "v0-test", quiet, ownGuard())
 	served := make(chan error, 1)
 	go func() { served <- server.GRPC().Serve(l) }()
 	conn, err := grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -66,6 +66,14 @@ func (f *flags) execute(ctx context.Context, stdout, stderr io.Writer) error {
 			log.Warn("telling the service manager", "err", err)
 		}
 	}
+	if os.Getenv("WATCHDOG_USEC") != "" {
+		// A sign of life is a look at the host that came to its end.
+		o.Looked = func() {
+			if err := notify("WATCHDOG=1"); err != nil {
+				log.Debug("telling the service manager", "err", err)
+			}
+		}
+	}
 	err := agent.Run(ctx, o)
 	if err == nil {
 		log.Info("stopped, decapsulation goes on")

@@ -124,7 +124,7 @@ func (b *buffer) String() string {
 	return b.text.String()
 }
 
-// start runs an agent and waits until it has told the service manager that it is ready.
+// start runs an agent and waits until it has told the service manager that it is ready, and alive.
 func (h *host) start(t *testing.T, args ...string) *process {
 	t.Helper()
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
@@ -134,7 +134,7 @@ func (h *host) start(t *testing.T, args ...string) *process {
 	defer manager.Close()
 	p := &process{Cmd: exec.Command(binary, append(args, h.dirs...)...), log: &buffer{}, done: make(chan struct{})}
 	p.Stderr = p.log
-	p.Env = append(os.Environ(), "NOTIFY_SOCKET="+manager.LocalAddr().String())
+	p.Env = append(os.Environ(), "NOTIFY_SOCKET="+manager.LocalAddr().String(), "WATCHDOG_USEC=60000000")
 	// The child inherits the namespace of the thread that forks it.
 	h.Backend.Do(t, func() { err = p.Start() })
 	if err != nil {
@@ -153,10 +153,12 @@ func (h *host) start(t *testing.T, args ...string) *process {
 	if err := manager.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	message := make([]byte, 64)
-	n, err := manager.Read(message)
-	if err != nil || string(message[:n]) != "READY=1" {
-		t.Fatalf("agent said %q: %v", message[:n], err)
+	for _, want := range []string{"READY=1", "WATCHDOG=1"} { // the latter after its first look
+		message := make([]byte, 64)
+		n, err := manager.Read(message)
+		if err != nil || string(message[:n]) != want {
+			t.Fatalf("agent said %q: %v", message[:n], err)
+		}
 	}
 	return p
 }

@@ -15,6 +15,6 @@ type env struct {
 	readFile       func(string) ([]byte, error)
 	now            func() time.Time
 	sleep          func(context.Context, time.Duration) error
-	// dial connects to a unix socket.
-	dial func(ctx context.Context, path string) (net.Conn, error)
+	// dial connects to a unix socket, by its path, or to a TCP address.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"syscall"
 
@@ -109,16 +110,34 @@ func (c *cli) message(err error) string {
 	switch {
 	case c.unreachable != nil:
 		return fmt.Sprintf("lbd does not answer at %s: %s", c.server, remedy(c.unreachable))
+	case c.untrusted != nil && ok && s.Code() == codes.Unavailable:
+		return fmt.Sprintf("no connection to lbd at %s: %s", c.server, c.trustRemedy(c.untrusted))
 	case errors.Is(err, context.Canceled) || ok && s.Code() == codes.Canceled:
 		return "interrupted"
 	case ok && s.Code() == codes.DeadlineExceeded:
 		return fmt.Sprintf("no answer from lbd at %s within %s (raise --timeout)", c.server, c.timeout)
 	case ok && s.Code() == codes.Unimplemented:
 		return fmt.Sprintf("lbd at %s does not know this call: %s (use the lbctl of its release)", c.server, s.Message())
+	case ok && s.Code() == codes.ResourceExhausted:
+		return tooLarge(s.Message())
 	case ok:
 		return s.Message()
 	}
 	return err.Error()
+}
+
+// tooLarge says in words what lbd's library says of a request that is refused by its length.
+func tooLarge(message string) string {
+	var size, limit int
+	if _, err := fmt.Sscanf(message, "grpc: received message larger than max (%d vs. %d)", &size, &limit); err != nil {
+		return message
+	}
+	return fmt.Sprintf("the request is too large: it has %d bytes, lbd takes %d at most (share pools between VIPs, or apply less)", size, limit)
+}
+
+func isTCP(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Net == "tcp"
 }
 
 // remedy says why the socket cannot be reached, and what to do.
@@ -126,6 +145,8 @@ func remedy(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "no such socket (start lbd, or name its socket with --server)"
+	case isTCP(err) && errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there (start lbd with this address in api, or name another one with --server)"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "the socket is there but nobody listens (start lbd)"
 	case errors.Is(err, fs.ErrPermission):

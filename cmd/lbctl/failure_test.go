@@ -49,6 +49,17 @@ func TestRemedies(t *testing.T) {
 	}
 }
 
+func TestTooLarge(t *testing.T) {
+	for message, want := range map[string]string{
+		"grpc: received message larger than max (100000015 vs. 67108864)": "the request is too large: it has 100000015 bytes, lbd takes 67108864 at most (share pools between VIPs, or apply less)",
+		"out of tokens": "out of tokens",
+	} {
+		if got := tooLarge(message); got != want {
+			t.Errorf("%q: got %q, want %q", message, got, want)
+		}
+	}
+}
+
 // A counter that went back was started anew: what it shows is what it grew by.
 func TestGrowth(t *testing.T) {
 	for _, tc := range []struct{ was, is, want uint64 }{{5, 5, 0}, {5, 8, 3}, {5, 2, 2}, {0, 1 << 63, 1 << 63}} {

@@ -14,6 +14,9 @@ import (
 const (
 	defaultServer  = "unix:///run/sluice/lbd.sock"
 	serverVariable = "SLUICE_SERVER"
+	certVariable   = "SLUICE_CERT"
+	keyVariable    = "SLUICE_KEY"
+	caVariable     = "SLUICE_CA"
 	defaultTimeout = 5 * time.Second
 )
 
@@ -24,6 +27,7 @@ var formats = []string{"table", "wide", "json", "yaml", "name"}
 type cli struct {
 	env
 	server    string
+	files     tlsFiles
 	output    string
 	timeout   time.Duration
 	dryRun    bool
@@ -42,6 +46,8 @@ type cli struct {
 	mu      sync.Mutex // the library dials on a goroutine of its own
 	// unreachable is why the last dial failed; nil while the daemon answers.
 	unreachable error
+	// untrusted is why the last connection over TCP failed after it was made; nil while there is trust.
+	untrusted error
 }
 
 // run executes one command line and returns the exit code.
@@ -103,7 +109,10 @@ func (c *cli) globalFlags(root *cobra.Command) {
 	if server == "" {
 		server = defaultServer
 	}
-	flags.StringVar(&c.server, "server", server, "socket of lbd; "+serverVariable+" sets the default")
+	flags.StringVar(&c.server, "server", server, "lbd: unix:///PATH or HOST:PORT; "+serverVariable+" sets the default")
+	flags.StringVar(&c.files.cert, "cert", c.getenv(certVariable), "file with your certificate, for HOST:PORT; or "+certVariable)
+	flags.StringVar(&c.files.key, "key", c.getenv(keyVariable), "file with its private key; or "+keyVariable)
+	flags.StringVar(&c.files.ca, "ca", c.getenv(caVariable), "file with the CA that signed for lbd; or "+caVariable)
 	flags.StringVarP(&c.output, "output", "o", "table", "format: "+strings.Join(formats, ", "))
 	flags.DurationVar(&c.timeout, "timeout", defaultTimeout, "longest wait for each answer of lbd")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "say what would change, and change nothing")

@@ -31,6 +31,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 //	fail POOL/NAME       makes a backend fail its health checks
 //	server ok|hang|down|drop  answers, never answers, answers that it cannot, or drops watches
 //	meanwhile ARGS...    has the next watch run lbctl ARGS once it has told what there is; "pass 1s" lets time pass
+//	tls [expired]        serves on TCP, too: $TCP is the address, $PLAIN one where nobody speaks TLS; certificates are files
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(scripts) == 0 {
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("exit code %s, want %v", got, args)
 				}
 			},
+			"tls":       func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).serveTLS(ts, args) },
 			"fail":      func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.fail(args[0]) },
 			"meanwhile": func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).meanwhile(ts, args) },
 			"server":    func(ts *testscript.TestScript, _ bool, args []string) { sessionOf(ts).server.setMode(args[0]) },
@@ -58,11 +60,12 @@ func TestScripts(t *testing.T) {
 type session struct {
 	server   *server
 	listener *bufconn.Listener
+	cleanup  func(func())
 	code     int
 }
 
 func newSession(cleanup func(func())) *session {
-	s := &session{server: newServer(), listener: bufconn.Listen(1 << 20)}
+	s := &session{server: newServer(), listener: bufconn.Listen(1 << 20), cleanup: cleanup}
 	g := grpc.NewServer()
 	sluicev1.RegisterSluiceServer(g, s.server)
 	go func() { _ = g.Serve(s.listener) }() // ends with Stop
@@ -91,10 +94,10 @@ func (s *session) lbctl(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // dial reaches the script's server at the default socket, and any other path for real.
-func (s *session) dial(ctx context.Context, path string) (net.Conn, error) {
-	if path == "/run/sluice/lbd.sock" {
+func (s *session) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if address == "/run/sluice/lbd.sock" {
 		return s.listener.DialContext(ctx)
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", path)
+	return d.DialContext(ctx, network, address)
 }

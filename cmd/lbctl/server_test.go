@@ -549,6 +549,10 @@ func (s *server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*
 			{Name: "eth0", Mode: "native", Ifindex: 2, ProgramId: 77, ProgramTag: "a1b2c3d4e5f60718", Mtu: 1500},
 		},
 		Limits: []*sluicev1.Limit{{Name: "vips", Used: uint64(len(s.config.VIPs)), Configured: 4096}},
+		Caller: "unix:alice", Role: "operator",
+		Certificates: []*sluicev1.Certificate{
+			{Use: "tls.cert", Path: "/etc/sluice/node.crt", Subject: "CN=lb-1", NotAfter: timestamppb.New(noon.Add(240 * time.Hour))},
+		},
 	}
 	for _, p := range s.config.Pools {
 		out.Tables = append(out.Tables, &sluicev1.TableDigest{Pool: p.Name, Digest: digest(p)})

@@ -17,16 +17,27 @@ type statusItem struct {
 	// Started is when lbd was.
 	Started         *time.Time      `json:"started,omitempty"`
 	SeedFingerprint string          `json:"seed_fingerprint"`
+	Caller          string          `json:"caller"`
+	Role            string          `json:"role"`
 	Unmatched       string          `json:"unmatched"`
 	MapMemoryBytes  uint64          `json:"map_memory_bytes"`
 	Interfaces      []interfaceItem `json:"interfaces"`
 	Limits          []limitItem     `json:"limits"`
 	Tables          []digestItem    `json:"tables"`
-	Warnings        []string        `json:"warnings"`
+	// Certificates are those that the API uses over TCP.
+	Certificates []certificateItem `json:"certificates"`
+	Warnings     []string          `json:"warnings"`
 	// Confirmation is what the live revision waits for.
 	Confirmation *confirmationItem `json:"confirmation,omitempty"`
 	// Checks is absent where no backend is checked.
 	Checks *checksItem `json:"checks,omitempty"`
+}
+
+type certificateItem struct {
+	Use      string    `json:"use"`
+	Path     string    `json:"path"`
+	Subject  string    `json:"subject"`
+	NotAfter time.Time `json:"not_after"`
 }
 
 type interfaceItem struct {
@@ -63,6 +74,7 @@ func (c *cli) statusCommand() *cobra.Command {
 				section(c, listing[interfaceItem]{item.Interfaces, interfaceColumns, nil})
 				section(c, listing[limitItem]{item.Limits, limitColumns, nil})
 				section(c, listing[digestItem]{item.Tables, digestColumns, nil})
+				section(c, listing[certificateItem]{item.Certificates, certificateColumns, nil})
 				c.warn(item.Warnings)
 			})
 		}),
@@ -73,6 +85,7 @@ func statusItemOf(s *sluicev1.GetStatusResponse) statusItem {
 	out := statusItem{
 		Version: s.GetVersion(), Revision: s.GetRevision(), Publication: s.GetPublication(),
 		SeedFingerprint: s.GetSeedFingerprint(), Unmatched: s.GetUnmatched(), MapMemoryBytes: s.GetMapMemoryBytes(),
+		Caller: s.GetCaller(), Role: s.GetRole(), Certificates: []certificateItem{},
 		Interfaces: []interfaceItem{}, Limits: []limitItem{}, Tables: []digestItem{},
 		Warnings: append([]string{}, s.GetWarnings()...), Confirmation: confirmationItemOf(s.GetConfirmation()),
 		Checks: checksItemOf(s.GetChecks()),
@@ -92,6 +105,9 @@ func statusItemOf(s *sluicev1.GetStatusResponse) statusItem {
 	for _, t := range s.GetTables() {
 		out.Tables = append(out.Tables, digestItem{t.GetPool(), t.GetDigest()})
 	}
+	for _, crt := range s.GetCertificates() {
+		out.Certificates = append(out.Certificates, certificateItem{crt.GetUse(), crt.GetPath(), crt.GetSubject(), crt.GetNotAfter().AsTime()})
+	}
 	return out
 }
 
@@ -107,6 +123,7 @@ func (c *cli) statusFacts(s statusItem) []fact {
 	facts := []fact{
 		{"Version", s.Version}, {"Up", up}, {"Revision", revision}, {"Publication", decimal(s.Publication)},
 		{"Seed", s.SeedFingerprint}, {"Unmatched", s.Unmatched}, {"Map memory", bytesText(s.MapMemoryBytes)},
+		{"Caller", s.Caller + " (" + s.Role + ")"},
 	}
 	if s.Checks != nil {
 		facts = append(facts, fact{"Checks", s.Checks.text()})
@@ -132,4 +149,11 @@ var limitColumns = []column[limitItem]{
 var digestColumns = []column[digestItem]{
 	{title: "POOL", cell: func(d digestItem) string { return d.Pool }},
 	{title: "DIGEST", cell: func(d digestItem) string { return d.Digest }},
+}
+
+var certificateColumns = []column[certificateItem]{
+	{title: "CERTIFICATE", cell: func(i certificateItem) string { return i.Use }},
+	{title: "SUBJECT", cell: func(i certificateItem) string { return i.Subject }},
+	{title: "EXPIRES", cell: func(i certificateItem) string { return i.NotAfter.UTC().Format(time.DateOnly) }},
+	{title: "FILE", wide: true, cell: func(i certificateItem) string { return i.Path }},
 }

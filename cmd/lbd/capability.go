@@ -8,8 +8,12 @@ import (
 )
 
 // checkCapabilities refuses to start without what the kernel will ask for: its own answer, "operation not permitted",
-// does not say what is missing.
+// does not say what is missing. It also gives up what exec could bring, which tells at once whether dropCapabilities can
+// work later, when there are packets to be lost.
 func checkCapabilities() error {
+	if err := prctl(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
 	var data [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	if err := unix.Capget(&header, &data[0]); err != nil {

@@ -29,6 +29,7 @@ const (
 	envPins   = "SLUICE_TEST_PINS"
 	envWanted = "SLUICE_TEST_BACKENDS" // apply as many as it is long; empty: only look
 	envStep   = "SLUICE_TEST_STEP"     // and die there
+	envDrop   = "SLUICE_TEST_DROP"     // not empty: give up capabilities before all of it
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,11 @@ func TestMain(m *testing.M) {
 // child is a daemon without an API, over the kernel's data plane, that makes one change. It prints what packets see.
 func child() error {
 	log := slog.New(slog.DiscardHandler)
+	if os.Getenv(envDrop) != "" {
+		if err := confineChild(); err != nil {
+			return err
+		}
+	}
 	s, err := store.Open(filepath.Join(os.Getenv(envDir), "state"), "")
 	if err != nil {
 		return err
@@ -115,6 +121,12 @@ func mustEnter(t *testing.T) {
 	if _, err := netns.New(); err != nil {
 		t.Fatal(err)
 	}
+	mustNear(t)
+}
+
+// mustNear makes the interface that is managed.
+func mustNear(t *testing.T) {
+	t.Helper()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "near"
 	near := &netlink.Veth{LinkAttrs: attrs, PeerName: "far"}
@@ -163,14 +175,14 @@ func TestKillAtEveryStepOverTheKernel(t *testing.T) {
 type crashNode struct{ dir, pins string }
 
 // start runs a child that applies so many backends and dies at a step, from this thread and hence in its namespace.
-func (n crashNode) start(t *testing.T, backends int, step string) (string, *os.ProcessState) {
+func (n crashNode) start(t *testing.T, backends int, step string, environment ...string) (string, *os.ProcessState) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), envDir+"="+n.dir, envPins+"="+n.pins, envWanted+"="+strings.Repeat("x", backends), envStep+"="+step)
+	cmd.Env = append(append(os.Environ(), environment...), envDir+"="+n.dir, envPins+"="+n.pins, envWanted+"="+strings.Repeat("x", backends), envStep+"="+step)
 	out, _ := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), cmd.ProcessState
 }

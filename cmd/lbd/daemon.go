@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-lb/sluice/control"
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/control/health"
 	"github.com/sluice-lb/sluice/control/metrics"
 	"github.com/sluice-lb/sluice/control/nexthop"
@@ -37,7 +38,10 @@ type daemon struct {
 	checker *health.Checker
 	engine  *control.Engine
 	server  *control.Server
-	metrics *metrics.Metrics
+
+	certificates *access.Certificates // nil where the API has sockets only
+	audit        *access.Audit
+	metrics      *metrics.Metrics
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
@@ -46,11 +50,16 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.store.Close()) }()
 	d.store.KeepRevisions(int(d.history))
-	listener, err := control.Listen(d.api, d.apiGroup)
+	guard, err := d.openAccess()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // closed already where the server ran
+	defer func() { err = errors.Join(err, d.audit.Close()) }()
+	listeners, err := d.listen()
+	defer closeAll(listeners)
+	if err != nil {
+		return err
+	}
 	port, err := d.listenHTTP()
 	if err != nil {
 		return err
@@ -71,7 +80,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Health: d.checker, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
 		Applied: d.metrics.Applied,
 	})
-	d.server = control.NewServer(d.engine, version.String(), d.log)
+	d.server = control.NewServer(d.engine, version.String(), d.log, guard)
 	d.server.Observe(d.metrics.Call)
 
 	var running sync.WaitGroup
@@ -79,11 +88,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	running.Go(func() { d.watcher.Run(ctx) })
-	running.Go(func() {
-		if err := d.server.GRPC().Serve(listener); err != nil {
-			cancel(fatal{fmt.Errorf("serve api: %w", err)})
-		}
-	})
+	for _, l := range listeners {
+		running.Go(func() {
+			if err := d.server.GRPC().Serve(l); err != nil {
+				cancel(fatal{fmt.Errorf("serve api: %w", err)})
+			}
+		})
+	}
 	defer d.server.Stop(stopGrace)
 	if err := port.serve(d, &running, cancel); err != nil {
 		return err
@@ -100,9 +111,14 @@ func (d *daemon) work(ctx context.Context, running *sync.WaitGroup) error {
 	running.Go(func() { d.engine.Run(ctx) })
 	running.Go(func() { d.checker.Run(ctx) })
 	running.Go(func() { d.store.RunBackups(ctx, store.BackupInterval, d.log) })
+	running.Go(func() { d.watchFiles(ctx) })
+	if err := d.env.confine(); err != nil {
+		return err
+	}
 	d.announce()
 	d.server.Ready()
 	d.notify("READY=1")
+	running.Go(func() { d.watchdog(ctx) })
 	<-ctx.Done()
 	d.notify("STOPPING=1")
 	if cause := (fatal{}); errors.As(context.Cause(ctx), &cause) {
@@ -124,7 +140,7 @@ func (d *daemon) announce() {
 	st := d.engine.State()
 	flowsV4, flowsV6 := d.limits.Flows()
 	d.log.Info("ready", "version", version.String(), "interfaces", strings.Join(d.interfaces, ","), "mode", d.mode,
-		"api", d.api, "limit_vips", d.limits.VIPs, "limit_backends", d.limits.Backends, "limit_slots", d.limits.Slots,
+		"api", strings.Join(d.api, ","), "limit_vips", d.limits.VIPs, "limit_backends", d.limits.Backends, "limit_slots", d.limits.Slots,
 		"limit_flows_v4", flowsV4, "limit_flows_v6", flowsV6,
 		"map_memory_bytes", info.MapMemory, "unmatched", d.unmatched, "seed_fingerprint", d.store.Seed().Fingerprint(),
 		"revision", st.Revision, "publication", st.Publication)

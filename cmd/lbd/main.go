@@ -24,8 +24,11 @@ type env struct {
 	// open and detach are the data plane's.
 	open   func(settings, opening) (dataplane, error)
 	detach func(bpffsDir string) error
-	// capable says which capabilities are missing.
-	capable func() error
+	// capable says which capabilities are missing; confine gives up those that only the start needs.
+	capable, confine func() error
+	// hangup receives when files should be opened again.
+	hangup <-chan os.Signal
+	pid    int
 }
 
 func main() {
@@ -33,9 +36,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	// A second signal ends the process at once: packets do not need it.
 	context.AfterFunc(ctx, stop)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
 	os.Exit(run(ctx, os.Args[1:], env{
 		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
-		open: openXDP, detach: detachXDP, capable: checkCapabilities,
+		open: openXDP, detach: detachXDP, capable: checkCapabilities, confine: dropCapabilities,
+		hangup: hangup, pid: os.Getpid(),
 	}))
 }
 

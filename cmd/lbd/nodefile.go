@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-lb/sluice/control/access"
 )
 
 // readNodeFile reads the node's file over s. Errors are "FILE:LINE:COL: path: message", one a line.
@@ -28,7 +30,7 @@ func readNodeFile(s *settings, name string, data []byte) error {
 	r.object("", root.Content[0], fields{
 		"interfaces": r.list(&s.interfaces),
 		"mode":       r.text(&s.mode),
-		"api":        r.text(&s.api),
+		"api":        r.textOrList(&s.api),
 		"api_group":  r.text(&s.apiGroup),
 		"http":       r.text(&s.http),
 		"http_hosts": r.list(&s.httpHosts),
@@ -38,6 +40,21 @@ func readNodeFile(s *settings, name string, data []byte) error {
 		"unmatched":  r.text(&s.unmatched),
 		"log_format": r.text(&s.logFormat),
 		"history":    r.number(&s.history),
+		"audit_log":  r.text(&s.auditLog),
+		"tls": func(path string, n *yaml.Node) {
+			r.object(path, n, fields{
+				"cert":      r.text(&s.tls.Cert),
+				"key":       r.text(&s.tls.Key),
+				"client_ca": r.text(&s.tls.ClientCA),
+			})
+		},
+		"roles": func(path string, n *yaml.Node) {
+			roles := fields{}
+			for _, role := range access.Roles {
+				roles[role.String()] = r.rules(role, &s.roles)
+			}
+			r.object(path, n, roles)
+		},
 		"limits": func(path string, n *yaml.Node) {
 			r.object(path, n, fields{
 				"vips":     r.number(&s.limits.VIPs),
@@ -107,10 +124,40 @@ func (r *nodeReader) list(to *[]string) func(string, *yaml.Node) {
 			r.fault(n, path, "must be a list, such as [eth0, eth1]")
 			return
 		}
+		*to = nil // instead of the default
 		for i, item := range n.Content {
 			var s string
 			r.text(&s)(fmt.Sprintf("%s[%d]", path, i), item)
 			*to = append(*to, s)
+		}
+	}
+}
+
+// textOrList reads one text where one is enough.
+func (r *nodeReader) textOrList(to *[]string) func(string, *yaml.Node) {
+	return func(path string, n *yaml.Node) {
+		if n.Kind == yaml.SequenceNode {
+			r.list(to)(path, n)
+			return
+		}
+		var s string
+		r.text(&s)(path, n)
+		*to = []string{s}
+	}
+}
+
+// rules reads who has a role.
+func (r *nodeReader) rules(role access.Role, to *[]access.Rule) func(string, *yaml.Node) {
+	return func(path string, n *yaml.Node) {
+		var texts []string
+		r.list(&texts)(path, n)
+		for i, text := range texts {
+			rule, err := access.ParseRule(role, text)
+			if err != nil {
+				r.fault(n.Content[i], fmt.Sprintf("%s[%d]", path, i), "%v", err)
+				continue
+			}
+			*to = append(*to, rule)
 		}
 	}
 }

@@ -86,11 +86,14 @@ type fixture struct {
 	dir     string
 	dp      *memory
 	manager *net.UnixConn // receives what is told to the service manager
+	hangup  chan os.Signal
+	getenv  map[string]string
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{dir: t.TempDir(), dp: &memory{}}
+	f := &fixture{dir: t.TempDir(), dp: &memory{}, hangup: make(chan os.Signal)}
+	f.getenv = map[string]string{"NOTIFY_SOCKET": filepath.Join(f.dir, "notify")}
 	var err error
 	if f.manager, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(f.dir, "notify"), Net: "unixgram"}); err != nil {
 		t.Fatal(err)
@@ -107,11 +110,9 @@ func (f *fixture) args() []string {
 }
 
 func (f *fixture) env(out *output) env {
-	return env{stdout: out, stderr: out, open: f.dp.open, capable: func() error { return nil },
+	return env{stdout: out, stderr: out, open: f.dp.open, capable: func() error { return nil }, confine: func() error { return nil }, pid: os.Getpid(), hangup: f.hangup,
 		detach: func(string) error { return errors.New("detached") },
-		getenv: func(name string) string {
-			return map[string]string{"NOTIFY_SOCKET": filepath.Join(f.dir, "notify")}[name]
-		}}
+		getenv: func(name string) string { return f.getenv[name] }}
 }
 
 // notified waits for what is told to the service manager.
@@ -244,7 +245,7 @@ func TestStartFails(t *testing.T) {
 		{"no-capabilities", func(_ *testing.T, _ *fixture, e *env) {
 			e.capable = func() error { return errors.New("start: missing CAP_BPF") }
 		}, nil, 1, "missing CAP_BPF", false},
-		{"host-and-port", nil, []string{"--api", "127.0.0.1:0"}, 1, "only unix sockets in this release", false},
+		{"host-and-port-without-tls", nil, []string{"--api", "127.0.0.1:0"}, 2, "tls is incomplete", false},
 		{"http-port-taken", nil, []string{"--http", mustTake(t)}, 1, "address already in use (use another --http", false},
 		{"corrupt-store", func(t *testing.T, f *fixture, _ *env) {
 			if err := os.MkdirAll(filepath.Join(f.dir, "state"), 0o700); err != nil {
@@ -257,6 +258,10 @@ func TestStartFails(t *testing.T) {
 		{"cannot-open", func(_ *testing.T, _ *fixture, e *env) {
 			e.open = func(settings, opening) (dataplane, error) { return nil, errors.New("program refused") }
 		}, nil, 1, "program refused", false},
+		{"unreadable-certificate", nil, []string{"--config", "testdata/tls.yaml"}, 1, "tls.cert: open /nowhere/node.crt", false},
+		{"cannot-confine", func(_ *testing.T, _ *fixture, e *env) {
+			e.confine = func() error { return errors.New("capabilities stay") }
+		}, nil, 1, "capabilities stay", true},
 		{"cannot-attach", func(_ *testing.T, f *fixture, _ *env) { f.dp.attachErr = errors.New("interface has another program") }, nil, 1, "another program", true},
 		{"foreign-maps", func(_ *testing.T, f *fixture, _ *env) { f.dp.state = &lb.State{Publication: 77} }, nil, 1, "packets see publication 77", true},
 		{"detach", nil, []string{"--detach"}, 1, "detached", false},

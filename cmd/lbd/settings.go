@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/sluice-lb/sluice/control"
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/lb"
 )
@@ -18,8 +22,14 @@ type settings struct {
 	// interfaces are the managed ones; mode is native, generic or auto.
 	interfaces []string
 	mode       string
-	// api is where the control API listens, apiGroup who may use it besides root.
-	api, apiGroup string
+	// api is where the control API listens, apiGroup who may open its sockets besides root.
+	api      []string
+	apiGroup string
+	// tls is for the addresses of the API that are not sockets, roles say who may do what.
+	tls   access.Files
+	roles []access.Rule
+	// auditLog is empty for audit.log in the state directory.
+	auditLog string
 	// http is where metrics and the read API are served, empty for nowhere; httpHosts are names that requests may be for.
 	http      string
 	httpHosts []string
@@ -40,7 +50,7 @@ type settings struct {
 // defaults are the settings of a node of which nothing is said.
 var defaults = settings{
 	mode:      "native",
-	api:       "unix:///run/sluice/lbd.sock",
+	api:       []string{"unix:///run/sluice/lbd.sock"},
 	http:      "127.0.0.1:9180",
 	stateDir:  "/var/lib/sluice",
 	bpffsDir:  "/sys/fs/bpf/sluice",
@@ -66,13 +76,8 @@ func readSettings(args []string, stderr io.Writer) (settings, error) {
 		if err := readNodeFile(&s, file, data); err != nil {
 			return s, err
 		}
-		fromFile := s.interfaces
-		s.interfaces = nil
 		if _, err := parseFlags(&s, args, stderr); err != nil {
 			return s, err
-		}
-		if s.interfaces == nil {
-			s.interfaces = fromFile
 		}
 	}
 	return s, s.validate()
@@ -87,12 +92,9 @@ func parseFlags(s *settings, args []string, stderr io.Writer) (file string, err 
 		f.PrintDefaults()
 	}
 	f.StringVar(&file, "config", "", "the node's `file`; flags beat it")
-	f.Func("interface", "`name` of an interface to manage (repeatable)", func(name string) error {
-		s.interfaces = append(s.interfaces, name)
-		return nil
-	})
+	f.Func("interface", "`name` of an interface to manage (repeatable)", repeatable(&s.interfaces))
 	f.StringVar(&s.mode, "mode", s.mode, "how the program is attached: native, generic or auto")
-	f.StringVar(&s.api, "api", s.api, "`address` of the control API")
+	f.Func("api", "`address` of the control API: unix:///PATH or HOST:PORT (repeatable; default "+strings.Join(defaults.api, ", ")+")", repeatable(&s.api))
 	f.StringVar(&s.http, "http", s.http, "`address` of metrics, read API and page, as HOST:PORT; empty for none")
 	f.StringVar(&s.stateDir, "state-dir", s.stateDir, "`directory` of the store")
 	f.StringVar(&s.bpffsDir, "bpffs-dir", s.bpffsDir, "`directory` of the pins, on a bpffs")
@@ -108,6 +110,16 @@ func parseFlags(s *settings, args []string, stderr io.Writer) (file string, err 
 		return "", fmt.Errorf("argument %q is not expected (see lbd -h)", f.Arg(0))
 	}
 	return file, nil
+}
+
+// repeatable collects the values of a flag, instead of those that were there before.
+func repeatable(to *[]string) func(string) error {
+	var values []string
+	return func(v string) error {
+		values = append(values, v)
+		*to = values
+		return nil
+	}
 }
 
 func (s settings) validate() error {
@@ -137,10 +149,32 @@ func (s settings) validate() error {
 	if s.history < store.MinHistory {
 		return fmt.Errorf("history %d: must be at least %d (the newest revision, and the one to go back to)", s.history, store.MinHistory)
 	}
-	if err := s.validateHTTP(); err != nil {
-		return err
+	return errors.Join(s.validateAPI(), s.validateHTTP(), s.limits.Validate())
+}
+
+// validateAPI has TCP only with certificates: what the API takes decides over all traffic.
+func (s settings) validateAPI() error {
+	if len(s.api) == 0 {
+		return fmt.Errorf("api: no address (leave the field out for %s)", strings.Join(defaults.api, ", "))
 	}
-	return s.limits.Validate()
+	for i, address := range s.api {
+		if slices.Contains(s.api[:i], address) {
+			return fmt.Errorf("api %q is named twice (remove one)", address)
+		}
+		if control.IsUnix(address) || s.tls.Cert != "" && s.tls.Key != "" && s.tls.ClientCA != "" {
+			continue
+		}
+		return fmt.Errorf("api %q: is not a socket, and tls is incomplete (set tls: {cert: FILE, key: FILE, client_ca: FILE} in the file of --config, or use unix:///run/sluice/lbd.sock)", address)
+	}
+	return nil
+}
+
+// auditPath is where the audit log is.
+func (s settings) auditPath() string {
+	if s.auditLog != "" {
+		return s.auditLog
+	}
+	return filepath.Join(s.stateDir, "audit.log")
 }
 
 func (s settings) validateHTTP() error {

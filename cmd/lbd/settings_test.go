@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/lb"
 )
 
@@ -24,8 +25,13 @@ func mustWrite(t *testing.T, name, text string) string {
 const wholeFile = `
 interfaces: [eth0, eth1]
 mode: auto
-api: unix:///tmp/a.sock
+api: [unix:///tmp/a.sock, 192.0.2.1:9443]
 api_group: sluice
+tls: {cert: /tmp/node.crt, key: /tmp/node.key, client_ca: /tmp/ca.crt}
+roles:
+  viewer: [group:adm, ou:noc]
+  editor: ["cn:alice"]
+audit_log: /tmp/audit.log
 http: 127.0.0.2:80
 http_hosts: [lb1, lb1.example.net]
 state_dir: /tmp/state
@@ -39,8 +45,13 @@ limits: {vips: 10, backends: 20, slots: 4096, flows_v4: 1000, flows_v6: 500}
 
 func TestSettings(t *testing.T) {
 	whole := settings{
-		interfaces: []string{"eth0", "eth1"}, mode: "auto", api: "unix:///tmp/a.sock", apiGroup: "sluice", http: "127.0.0.2:80",
-		httpHosts: []string{"lb1", "lb1.example.net"}, stateDir: "/tmp/state",
+		interfaces: []string{"eth0", "eth1"}, mode: "auto", api: []string{"unix:///tmp/a.sock", "192.0.2.1:9443"}, apiGroup: "sluice",
+		tls: access.Files{Cert: "/tmp/node.crt", Key: "/tmp/node.key", ClientCA: "/tmp/ca.crt"}, auditLog: "/tmp/audit.log",
+		roles: []access.Rule{
+			{Role: access.Viewer, Kind: access.Group, Value: "adm"}, {Role: access.Viewer, Kind: access.OU, Value: "noc"},
+			{Role: access.Editor, Kind: access.CN, Value: "alice"},
+		},
+		http: "127.0.0.2:80", httpHosts: []string{"lb1", "lb1.example.net"}, stateDir: "/tmp/state",
 		bpffsDir: "/sys/fs/bpf/a", seedFile: "/tmp/seed", unmatched: "drop", logFormat: "json",
 		limits: lb.Limits{VIPs: 10, Backends: 20, Slots: 4096, FlowsV4: 1000, FlowsV6: 500}, history: 50,
 	}
@@ -55,6 +66,10 @@ func TestSettings(t *testing.T) {
 		{"flag-beats-file", wholeFile, []string{"--interface", "eth7", "--mode", "native", "--state-dir", "/srv"},
 			with(whole, func(s *settings) { s.interfaces, s.mode, s.stateDir = []string{"eth7"}, "native", "/srv" })},
 		{"flag-beats-file-even-with-the-default", wholeFile, []string{"--log-format=text"}, with(whole, func(s *settings) { s.logFormat = "text" })},
+		{"flags-replace-a-list", wholeFile, []string{"--api=unix:///tmp/b.sock", "--api", "unix:///tmp/c.sock"},
+			with(whole, func(s *settings) { s.api = []string{"unix:///tmp/b.sock", "unix:///tmp/c.sock"} })},
+		{"one-address", "interfaces: [eth0]\napi: unix:///tmp/b.sock\n", nil,
+			with(defaults, func(s *settings) { s.interfaces, s.api = []string{"eth0"}, []string{"unix:///tmp/b.sock"} })},
 		{"part-of-a-file", "limits: {vips: 5}", []string{"--interface=eth0", "-v"},
 			with(defaults, func(s *settings) { s.interfaces, s.limits.VIPs, s.verbose = []string{"eth0"}, 5, true })},
 		{"no-http", wholeFile, []string{"--http="}, with(whole, func(s *settings) { s.http = "" })},
@@ -90,6 +105,13 @@ func TestBadSettings(t *testing.T) {
 		{"not-a-number", "limits: {vips: many}", nil, `node.yaml:1:16: limits.vips: "many": must be a number`},
 		{"not-a-list", "interfaces: eth0", nil, "node.yaml:1:13: interfaces: must be a list"},
 		{"not-an-object", "- a\n", nil, "node.yaml:1:1: must be an object"},
+		{"tcp-without-tls", "", []string{"--interface=a", "--api=192.0.2.1:9443"},
+			`api "192.0.2.1:9443": is not a socket, and tls is incomplete (set tls: {cert: FILE, key: FILE, client_ca: FILE} in the file of --config`},
+		{"tcp-with-half-of-tls", "interfaces: [a]\napi: 192.0.2.1:9443\ntls: {cert: /tmp/c, key: /tmp/k}\n", nil, "tls is incomplete"},
+		{"no-address", "interfaces: [a]\napi: []\n", nil, "api: no address"},
+		{"address-twice", "", []string{"--interface=a", "--api=unix:///a", "--api=unix:///a"}, `api "unix:///a" is named twice`},
+		{"rule", "roles:\n  viewer: [alice]\n", nil, `node.yaml:2:12: roles.viewer[0]: "alice": must be KIND:VALUE`},
+		{"role", "roles:\n  admin: [cn:alice]\n", nil, "node.yaml:2:3: roles.admin: unknown field (known are editor, operator, viewer)"},
 		{"two-documents", "mode: auto\n---\nmode: auto\n", nil, "more than one document"},
 		{"not-yaml", "mode: [", nil, "node.yaml: yaml: line 1"},
 		{"limits", "interfaces: [a]\nlimits: {vips: 0}", nil, "limits.vips: 0 is out of range"},
