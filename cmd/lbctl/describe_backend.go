@@ -28,6 +28,14 @@ func (c *cli) describeBackendCommand() *cobra.Command {
 	}
 }
 
+// encap is the encap in force, and whose it is.
+func (b backendItem) encap() string {
+	if b.Encap == "" {
+		return b.EffectiveEncap + ", the pool's"
+	}
+	return b.EffectiveEncap + ", its own"
+}
+
 func (c *cli) backendFacts(b backendItem) []fact {
 	state := b.NextHop.State
 	if b.NextHop.Since != nil {
@@ -40,7 +48,7 @@ func (c *cli) backendFacts(b backendItem) []fact {
 	facts := []fact{
 		{"Name", b.Name}, {"Pool", b.Pool}, {"Address", b.Address},
 		{"Weight", decimal(b.Weight) + " x " + factor(b.Scale) + " = " + decimal(b.EffectiveWeight)},
-		{"Admin", b.Admin},
+		{"Admin", b.Admin}, {"Encap", b.encap()},
 		{"Slots", decimal(b.Slots) + " of " + decimal(b.PoolSlots) + ", " + share(b.Slots, b.PoolSlots)},
 		{"Next hop", state}, {"  Interface", b.NextHop.Interface}, {"  Gateway", b.NextHop.Gateway},
 		{"  MAC", b.NextHop.MAC}, {"  Source", b.NextHop.Source}, {"  MTU", mtu},

@@ -57,6 +57,7 @@ var backendColumns = []column[backendItem]{
 	{title: "SLOTS", right: true, cell: func(b backendItem) string { return decimal(b.Slots) }},
 	{title: "SHARE", right: true, cell: func(b backendItem) string { return share(b.Slots, b.PoolSlots) }},
 	{title: "NEXT-HOP", cell: func(b backendItem) string { return b.NextHop.State }},
+	{title: "ENCAP", wide: true, cell: func(b backendItem) string { return b.EffectiveEncap }},
 	{title: "INTERFACE", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.Interface) }},
 	{title: "GATEWAY", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.Gateway) }},
 	{title: "MAC", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.MAC) }},

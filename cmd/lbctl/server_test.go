@@ -385,6 +385,9 @@ func (s *server) SetBackend(ctx context.Context, r *sluicev1.SetBackendRequest) 
 		if r.Scale != nil {
 			b.Scale = r.Scale
 		}
+		if r.Encap != nil {
+			b.Encap = r.GetEncap()
+		}
 		p.Backends[i], err = translate.BackendFromProto("backend", b)
 		return err
 	})
@@ -426,6 +429,7 @@ func (s *server) ListBackends(ctx context.Context, r *sluicev1.ListBackendsReque
 			out.Backends = append(out.Backends, &sluicev1.BackendStatus{
 				Pool: p.Name, Backend: translate.BackendToProto(b), EffectiveWeight: b.EffectiveWeight(), Index: index,
 				Slots: owned(tables(s.config)[p.Name], i), PoolSlots: p.SlotCount(), NextHop: hop(b), Counter: s.counter(5),
+				Encap: translate.EncapToProto(p.EncapOf(b)),
 			})
 		}
 	}

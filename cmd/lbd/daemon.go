@@ -56,6 +56,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.dp.Close()) }()
 	d.watcher = nexthop.New(d.netlink, d.interfaces, d.log)
+	d.watcher.UseSources(d.sources)
 	d.engine = control.NewEngine(control.Options{
 		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
 	})

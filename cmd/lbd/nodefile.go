@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,9 @@ func readNodeFile(s *settings, name string, data []byte) error {
 		"unmatched":  r.text(&s.unmatched),
 		"log_format": r.text(&s.logFormat),
 		"history":    r.number(&s.history),
+		"encap_source": func(path string, n *yaml.Node) {
+			r.object(path, n, fields{"v4": r.prefix(&s.sources.V4), "v6": r.prefix(&s.sources.V6)})
+		},
 		"limits": func(path string, n *yaml.Node) {
 			r.object(path, n, fields{
 				"vips":     r.number(&s.limits.VIPs),
@@ -94,6 +98,17 @@ func (r *nodeReader) text(to *string) func(string, *yaml.Node) {
 			return
 		}
 		*to = n.Value
+	}
+}
+
+func (r *nodeReader) prefix(to *netip.Prefix) func(string, *yaml.Node) {
+	return func(path string, n *yaml.Node) {
+		p, err := netip.ParsePrefix(n.Value)
+		if n.Kind != yaml.ScalarNode || err != nil {
+			r.fault(n, path, "%q: must be a prefix, such as 198.18.0.0/24 or fd00:1::/64", n.Value)
+			return
+		}
+		*to = p
 	}
 }
 

@@ -26,6 +26,8 @@ type settings struct {
 	limits    lb.Limits
 	// history is how many revisions are kept.
 	history uint32
+	// sources are the prefixes of outer sources; none: the egress interface's address.
+	sources lb.OuterSources
 	// logFormat is text or json.
 	logFormat string
 	verbose   bool
@@ -130,6 +132,9 @@ func (s settings) validate() error {
 	}
 	if s.history < store.MinHistory {
 		return fmt.Errorf("history %d: must be at least %d (the newest revision, and the one to go back to)", s.history, store.MinHistory)
+	}
+	if err := s.sources.Validate(); err != nil {
+		return err
 	}
 	return s.limits.Validate()
 }

@@ -88,8 +88,10 @@ type Encap int32
 const (
 	// Means ENCAP_IPIP in requests; never in responses.
 	Encap_ENCAP_UNSPECIFIED Encap = 0
-	// An outer IPv4 or IPv6 header of the backend's family, nothing between.
+	// An outer IPv4 or IPv6 header of the backend's family, whatever the VIP's; nothing between.
 	Encap_ENCAP_IPIP Encap = 1
+	// No outer header: the link-layer destination is the backend's, which must be on a segment of the node's own.
+	Encap_ENCAP_L2 Encap = 2
 )
 
 // Enum value maps for Encap.
@@ -97,10 +99,12 @@ var (
 	Encap_name = map[int32]string{
 		0: "ENCAP_UNSPECIFIED",
 		1: "ENCAP_IPIP",
+		2: "ENCAP_L2",
 	}
 	Encap_value = map[string]int32{
 		"ENCAP_UNSPECIFIED": 0,
 		"ENCAP_IPIP":        1,
+		"ENCAP_L2":          2,
 	}
 )
 
@@ -311,18 +315,21 @@ const (
 	NextHop_STATE_FAILED NextHop_State = 5
 	// The route leads out of an interface that is not in `interfaces`.
 	NextHop_STATE_EGRESS_UNMANAGED NextHop_State = 6
+	// The backend's encap is l2, but the route leads to a router.
+	NextHop_STATE_OFF_SEGMENT NextHop_State = 50
 )
 
 // Enum value maps for NextHop_State.
 var (
 	NextHop_State_name = map[int32]string{
-		0: "STATE_UNSPECIFIED",
-		1: "STATE_NO_ROUTE",
-		2: "STATE_RESOLVING",
-		3: "STATE_REACHABLE",
-		4: "STATE_STALE",
-		5: "STATE_FAILED",
-		6: "STATE_EGRESS_UNMANAGED",
+		0:  "STATE_UNSPECIFIED",
+		1:  "STATE_NO_ROUTE",
+		2:  "STATE_RESOLVING",
+		3:  "STATE_REACHABLE",
+		4:  "STATE_STALE",
+		5:  "STATE_FAILED",
+		6:  "STATE_EGRESS_UNMANAGED",
+		50: "STATE_OFF_SEGMENT",
 	}
 	NextHop_State_value = map[string]int32{
 		"STATE_UNSPECIFIED":      0,
@@ -332,6 +339,7 @@ var (
 		"STATE_STALE":            4,
 		"STATE_FAILED":           5,
 		"STATE_EGRESS_UNMANAGED": 6,
+		"STATE_OFF_SEGMENT":      50,
 	}
 )
 
@@ -653,7 +661,9 @@ type Backend struct {
 	// Factor on the weight, 0 to 100 in steps of 0.001; absent means 1.
 	Scale *float64 `protobuf:"fixed64,4,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
 	// What an operator ordered.
-	Admin         Admin `protobuf:"varint,5,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	Admin Admin `protobuf:"varint,5,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	// Overrides the pool's; ENCAP_UNSPECIFIED does not.
+	Encap         Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -721,6 +731,13 @@ func (x *Backend) GetAdmin() Admin {
 		return x.Admin
 	}
 	return Admin_ADMIN_UNSPECIFIED
+}
+
+func (x *Backend) GetEncap() Encap {
+	if x != nil {
+		return x.Encap
+	}
+	return Encap_ENCAP_UNSPECIFIED
 }
 
 // WriteOptions are common to all writes.
@@ -2436,7 +2453,9 @@ type SetBackendRequest struct {
 	Scale   *float64               `protobuf:"fixed64,5,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
 	Options *WriteOptions          `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"`
 	// ADMIN_UNSPECIFIED keeps it.
-	Admin         Admin `protobuf:"varint,40,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	Admin Admin `protobuf:"varint,40,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	// Absent keeps it; ENCAP_UNSPECIFIED makes it the pool's again.
+	Encap         *Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap,oneof" json:"encap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2518,6 +2537,13 @@ func (x *SetBackendRequest) GetAdmin() Admin {
 		return x.Admin
 	}
 	return Admin_ADMIN_UNSPECIFIED
+}
+
+func (x *SetBackendRequest) GetEncap() Encap {
+	if x != nil && x.Encap != nil {
+		return *x.Encap
+	}
+	return Encap_ENCAP_UNSPECIFIED
 }
 
 type SetBackendResponse struct {
@@ -2795,7 +2821,9 @@ type BackendStatus struct {
 	// It is no longer configured, or no longer at this address, and goes when its flows have.
 	Leaving bool `protobuf:"varint,42,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	// Why the drain of a drained backend has ended.
-	DrainEnd      DrainEnd `protobuf:"varint,43,opt,name=drain_end,json=drainEnd,proto3,enum=sluice.v1.DrainEnd" json:"drain_end,omitempty"`
+	DrainEnd DrainEnd `protobuf:"varint,43,opt,name=drain_end,json=drainEnd,proto3,enum=sluice.v1.DrainEnd" json:"drain_end,omitempty"`
+	// How packets travel to it: its own encap, or the pool's.
+	Encap         Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2914,6 +2942,13 @@ func (x *BackendStatus) GetDrainEnd() DrainEnd {
 	return DrainEnd_DRAIN_END_UNSPECIFIED
 }
 
+func (x *BackendStatus) GetEncap() Encap {
+	if x != nil {
+		return x.Encap
+	}
+	return Encap_ENCAP_UNSPECIFIED
+}
+
 // NextHop is how packets to a backend leave the node.
 type NextHop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2924,7 +2959,7 @@ type NextHop struct {
 	Gateway string `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// Link-layer address in use; empty where none is.
 	Mac string `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
-	// Source of the outer header.
+	// Source of the outer header; a prefix where it varies with the flow (encap_source), empty where there is none (l2).
 	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	// Bytes: the largest IP packet that fits, outer header included.
 	Mtu uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
@@ -5048,13 +5083,14 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bbackends\x18\x04 \x03(\v2\x12.sluice.v1.BackendR\bbackends\x126\n" +
 	"\tdrain_max\x18( \x01(\v2\x19.google.protobuf.DurationR\bdrainMax\x128\n" +
 	"\n" +
-	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdle\"\xac\x01\n" +
+	"drain_idle\x18) \x01(\v2\x19.google.protobuf.DurationR\tdrainIdle\"\xd4\x01\n" +
 	"\aBackend\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
 	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x19\n" +
 	"\x05scale\x18\x04 \x01(\x01H\x01R\x05scale\x88\x01\x01\x12&\n" +
-	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05adminB\t\n" +
+	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05admin\x12&\n" +
+	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapR\x05encapB\t\n" +
 	"\a_weightB\b\n" +
 	"\x06_scale\"\xa3\x01\n" +
 	"\fWriteOptions\x12+\n" +
@@ -5176,7 +5212,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x121\n" +
 	"\aoptions\x18\x03 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"E\n" +
 	"\x15CreateBackendResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x8e\x02\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\xc5\x02\n" +
 	"\x11SetBackendRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
@@ -5184,11 +5220,13 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x06weight\x18\x04 \x01(\rH\x01R\x06weight\x88\x01\x01\x12\x19\n" +
 	"\x05scale\x18\x05 \x01(\x01H\x02R\x05scale\x88\x01\x01\x121\n" +
 	"\aoptions\x18\x06 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\x12&\n" +
-	"\x05admin\x18( \x01(\x0e2\x10.sluice.v1.AdminR\x05adminB\n" +
+	"\x05admin\x18( \x01(\x0e2\x10.sluice.v1.AdminR\x05admin\x12+\n" +
+	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapH\x03R\x05encap\x88\x01\x01B\n" +
 	"\n" +
 	"\b_addressB\t\n" +
 	"\a_weightB\b\n" +
-	"\x06_scale\"B\n" +
+	"\x06_scaleB\b\n" +
+	"\x06_encap\"B\n" +
 	"\x12SetBackendResponse\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"q\n" +
 	"\x14DeleteBackendRequest\x12\x12\n" +
@@ -5202,7 +5240,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"h\n" +
 	"\x14ListBackendsResponse\x124\n" +
 	"\bbackends\x18\x01 \x03(\v2\x18.sluice.v1.BackendStatusR\bbackends\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa7\x03\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xcf\x03\n" +
 	"\rBackendStatus\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12,\n" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x12)\n" +
@@ -5217,7 +5255,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"keepsSlots\x12\x14\n" +
 	"\x05flows\x18) \x01(\rR\x05flows\x12\x18\n" +
 	"\aleaving\x18* \x01(\bR\aleaving\x120\n" +
-	"\tdrain_end\x18+ \x01(\x0e2\x13.sluice.v1.DrainEndR\bdrainEnd\"\xfd\x02\n" +
+	"\tdrain_end\x18+ \x01(\x0e2\x13.sluice.v1.DrainEndR\bdrainEnd\x12&\n" +
+	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\"\x94\x03\n" +
 	"\aNextHop\x12.\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x18.sluice.v1.NextHop.StateR\x05state\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x18\n" +
@@ -5225,7 +5264,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x03mac\x18\x04 \x01(\tR\x03mac\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x120\n" +
-	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x9b\x01\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xb2\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_NO_ROUTE\x10\x01\x12\x13\n" +
@@ -5233,7 +5272,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x0fSTATE_REACHABLE\x10\x03\x12\x0f\n" +
 	"\vSTATE_STALE\x10\x04\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x05\x12\x1a\n" +
-	"\x16STATE_EGRESS_UNMANAGED\x10\x06\"\x85\x01\n" +
+	"\x16STATE_EGRESS_UNMANAGED\x10\x06\x12\x15\n" +
+	"\x11STATE_OFF_SEGMENT\x102\"\x85\x01\n" +
 	"\x10SetWeightRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -5385,11 +5425,12 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x10\n" +
-	"\fPROTOCOL_UDP\x10\x02*.\n" +
+	"\fPROTOCOL_UDP\x10\x02*<\n" +
 	"\x05Encap\x12\x15\n" +
 	"\x11ENCAP_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
-	"ENCAP_IPIP\x10\x01*X\n" +
+	"ENCAP_IPIP\x10\x01\x12\f\n" +
+	"\bENCAP_L2\x10\x02*X\n" +
 	"\x05Admin\x12\x15\n" +
 	"\x11ADMIN_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rADMIN_ENABLED\x10\x01\x12\x11\n" +
@@ -5536,137 +5577,140 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	80,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
 	80,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
 	2,   // 7: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	80,  // 8: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
-	15,  // 9: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
-	13,  // 10: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
-	14,  // 11: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	80,  // 12: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	81,  // 13: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
-	4,   // 14: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
-	7,   // 15: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
-	11,  // 16: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 17: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
-	7,   // 18: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
-	8,   // 19: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
-	11,  // 20: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 21: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
-	0,   // 22: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
-	11,  // 23: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 24: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 25: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 26: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
-	28,  // 27: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	8,   // 28: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	57,  // 29: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
-	9,   // 30: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
-	11,  // 31: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 32: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	1,   // 33: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
-	11,  // 34: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	80,  // 35: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	80,  // 36: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
-	12,  // 37: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 38: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 39: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	37,  // 40: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	9,   // 41: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
-	10,  // 42: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
-	11,  // 43: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 44: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 45: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	2,   // 46: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
-	12,  // 47: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	11,  // 48: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 49: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	46,  // 50: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	10,  // 51: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	47,  // 52: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	57,  // 53: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
-	3,   // 54: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
-	5,   // 55: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	81,  // 56: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	11,  // 57: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 58: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	2,   // 59: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
-	11,  // 60: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 61: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
-	54,  // 62: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
-	0,   // 63: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
-	6,   // 64: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	81,  // 65: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	61,  // 66: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	62,  // 67: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	63,  // 68: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	60,  // 69: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
-	57,  // 70: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	57,  // 71: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	81,  // 72: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	66,  // 73: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	67,  // 74: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	68,  // 75: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	14,  // 76: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
-	81,  // 77: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	14,  // 78: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	81,  // 79: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
-	69,  // 80: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
-	15,  // 81: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
-	11,  // 82: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
-	12,  // 83: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
-	16,  // 84: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	18,  // 85: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	20,  // 86: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	22,  // 87: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	24,  // 88: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	26,  // 89: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	29,  // 90: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	31,  // 91: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	33,  // 92: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	35,  // 93: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	38,  // 94: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	40,  // 95: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	42,  // 96: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	44,  // 97: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	48,  // 98: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	50,  // 99: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	52,  // 100: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	55,  // 101: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	58,  // 102: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	64,  // 103: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	70,  // 104: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	72,  // 105: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	74,  // 106: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	76,  // 107: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	78,  // 108: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	17,  // 109: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	19,  // 110: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	21,  // 111: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	23,  // 112: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	25,  // 113: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	27,  // 114: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	30,  // 115: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	32,  // 116: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	34,  // 117: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	36,  // 118: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	39,  // 119: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	41,  // 120: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	43,  // 121: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	45,  // 122: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	49,  // 123: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	51,  // 124: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	53,  // 125: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	56,  // 126: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	59,  // 127: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	65,  // 128: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	71,  // 129: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	73,  // 130: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	75,  // 131: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	77,  // 132: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	79,  // 133: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	109, // [109:134] is the sub-list for method output_type
-	84,  // [84:109] is the sub-list for method input_type
-	84,  // [84:84] is the sub-list for extension type_name
-	84,  // [84:84] is the sub-list for extension extendee
-	0,   // [0:84] is the sub-list for field type_name
+	1,   // 8: sluice.v1.Backend.encap:type_name -> sluice.v1.Encap
+	80,  // 9: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	15,  // 10: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
+	13,  // 11: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
+	14,  // 12: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
+	80,  // 13: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	81,  // 14: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	4,   // 15: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
+	7,   // 16: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
+	11,  // 17: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 18: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
+	7,   // 19: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
+	8,   // 20: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
+	11,  // 21: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 22: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
+	0,   // 23: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
+	11,  // 24: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 25: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 26: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 27: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
+	28,  // 28: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	8,   // 29: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
+	57,  // 30: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	9,   // 31: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
+	11,  // 32: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 33: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	1,   // 34: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
+	11,  // 35: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
+	80,  // 36: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	80,  // 37: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	12,  // 38: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 39: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 40: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	37,  // 41: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	9,   // 42: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
+	10,  // 43: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
+	11,  // 44: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 45: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 46: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	2,   // 47: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
+	1,   // 48: sluice.v1.SetBackendRequest.encap:type_name -> sluice.v1.Encap
+	12,  // 49: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	11,  // 50: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 51: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	46,  // 52: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	10,  // 53: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
+	47,  // 54: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	57,  // 55: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	3,   // 56: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
+	1,   // 57: sluice.v1.BackendStatus.encap:type_name -> sluice.v1.Encap
+	5,   // 58: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	81,  // 59: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	11,  // 60: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 61: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	2,   // 62: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
+	11,  // 63: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 64: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
+	54,  // 65: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
+	0,   // 66: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
+	6,   // 67: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
+	81,  // 68: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	61,  // 69: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	62,  // 70: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	63,  // 71: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	60,  // 72: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
+	57,  // 73: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	57,  // 74: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	81,  // 75: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	66,  // 76: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	67,  // 77: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	68,  // 78: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	14,  // 79: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
+	81,  // 80: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	14,  // 81: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
+	81,  // 82: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	69,  // 83: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
+	15,  // 84: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
+	11,  // 85: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
+	12,  // 86: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
+	16,  // 87: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	18,  // 88: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	20,  // 89: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	22,  // 90: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	24,  // 91: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	26,  // 92: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	29,  // 93: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	31,  // 94: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	33,  // 95: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	35,  // 96: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	38,  // 97: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	40,  // 98: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	42,  // 99: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	44,  // 100: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	48,  // 101: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	50,  // 102: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	52,  // 103: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	55,  // 104: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	58,  // 105: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	64,  // 106: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	70,  // 107: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	72,  // 108: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	74,  // 109: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	76,  // 110: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	78,  // 111: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	17,  // 112: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	19,  // 113: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	21,  // 114: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	23,  // 115: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	25,  // 116: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	27,  // 117: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	30,  // 118: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	32,  // 119: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	34,  // 120: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	36,  // 121: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	39,  // 122: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	41,  // 123: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	43,  // 124: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	45,  // 125: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	49,  // 126: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	51,  // 127: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	53,  // 128: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	56,  // 129: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	59,  // 130: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	65,  // 131: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	71,  // 132: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	73,  // 133: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	75,  // 134: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	77,  // 135: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	79,  // 136: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	112, // [112:137] is the sub-list for method output_type
+	87,  // [87:112] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
