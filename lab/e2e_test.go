@@ -30,6 +30,7 @@ type document struct {
 
 type documentPool struct {
 	Name     string            `json:"name"`
+	Encap    string            `json:"encap,omitempty"`
 	Backends []documentBackend `json:"backends"`
 }
 

@@ -62,7 +62,7 @@ func TestBare(t *testing.T) {
 	h := mustHost(t)
 	h.SetBare(t, true)
 	vips := []string{"--vip", agenttest.VIPv4.String(), "--vip", agenttest.VIPv6.String(), "--interface", agenttest.BackendDevice}
-	h.start(t, append(vips, "--encap", "l2")...)
+	p := h.start(t, append(vips, "--encap", "l2")...)
 	for _, v6 := range []bool{false, true} {
 		serveEcho(t, h.Backend, vipOf(v6))
 		mustClient(t, h.Lab, v6, 0).mustAnswer(t)
@@ -71,6 +71,7 @@ func TestBare(t *testing.T) {
 	if i := st.Interfaces; len(i) != 1 || i[0].Ingress || st.Encap != "l2" || st.MSSLimitV4 != 1460 || st.MSSLimitV6 != 1440 {
 		t.Errorf("status %+v", st)
 	}
+	p.terminate(t)
 	h.mustDetach(t)
 }
 
