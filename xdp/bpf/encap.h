@@ -160,7 +160,6 @@ static __always_inline enum verdict write_header(struct xdp_md *ctx, const struc
 static __always_inline enum verdict encap(struct xdp_md *ctx, const struct packet *pkt)
 {
 	const struct backend *backend = bpf_map_lookup_elem(&backends, &pkt->backend);
-	enum verdict sent = VERDICT_FORWARDED;
 	enum verdict refused;
 
 	if (!backend || backend->encap == ENCAP_NONE)
@@ -171,10 +170,11 @@ static __always_inline enum verdict encap(struct xdp_md *ctx, const struct packe
 		/* Asked first, while the packet is whole: the map lacks an interface that is gone. */
 		if (bpf_redirect_map(&egress, backend->interface, 0) != XDP_REDIRECT)
 			return VERDICT_EGRESS_UNMANAGED;
-		sent = VERDICT_REDIRECTED;
 	}
 	refused = write_header(ctx, pkt, backend);
-	return refused ? refused : sent;
+	if (refused)
+		return refused;
+	return backend->interface == interface_number ? VERDICT_FORWARDED : VERDICT_REDIRECTED;
 }
 
 #endif
