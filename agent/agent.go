@@ -96,6 +96,7 @@ func (a *agent) setUp() error {
 func (a *agent) record() error {
 	s := a.state
 	s.Version, s.BPFFSDir, s.MSSClamp = a.o.Version, a.o.BPFFSDir, a.o.MSS.String()
+	s.Encap = a.o.Encaps.String()
 	s.VIPs, s.From, s.Interfaces = a.o.VIPs, a.o.From, a.o.Interfaces
 	return s.save()
 }
@@ -198,7 +199,7 @@ func (a *agent) program(d direction) (*ebpf.Program, bool) {
 	if d == egress {
 		return a.objects.SluiceEgress, !a.o.MSS.off
 	}
-	return a.objects.SluiceIngress, true
+	return a.objects.SluiceIngress, a.o.Encaps.decap()
 }
 
 // leaveHook takes the agent's programs off a hook of an interface. A clsact qdisc stays until Detach: the kernel stops
@@ -249,7 +250,7 @@ func (a *agent) setLimits() error {
 	if mtu == 0 {
 		return nil
 	}
-	limits := a.o.MSS.limits(mtu)
+	limits := a.o.MSS.limits(mtu, outerHeader(a.o.From))
 	if limits == a.limits {
 		return nil
 	}

@@ -61,7 +61,9 @@ const (
 	bpfVerdictVERDICT_MSS_KEPT              bpfVerdict = 12
 	bpfVerdictVERDICT_MSS_CLAMPED           bpfVerdict = 13
 	bpfVerdictVERDICT_MSS_FAILED            bpfVerdict = 14
-	bpfVerdictVERDICT_COUNT                 bpfVerdict = 15
+	bpfVerdictVERDICT_DECAPSULATED_V6IN_V4  bpfVerdict = 15
+	bpfVerdictVERDICT_DECAPSULATED_V4IN_V6  bpfVerdict = 16
+	bpfVerdictVERDICT_COUNT                 bpfVerdict = 17
 )
 
 // Names of all BPF objects in the ELF.

@@ -1,27 +1,41 @@
 package agent
 
-import "math"
+import (
+	"math"
+	"net/netip"
+	"slices"
+)
 
-// Bytes in front of the TCP payload of a packet that the load balancer encapsulated, IPv4 in IPv4 and IPv6 in IPv6.
-// TCP options are the sender's to subtract (RFC 6691).
+// Bytes of headers without options. TCP options are the sender's to subtract (RFC 6691).
 const (
 	ipv4Header = 20
 	ipv6Header = 40
 	tcpHeader  = 20
-	overheadV4 = ipv4Header + ipv4Header + tcpHeader
-	overheadV6 = ipv6Header + ipv6Header + tcpHeader
 	// minMSS is what every IPv4 host takes (RFC 879): a smaller clamp is a mistake.
 	minMSS = 536
 )
 
-// limits are the largest MSS for each family that fits mtu bytes, the smallest MTU of the agent's interfaces.
-func (m MSSClamp) limits(mtu int) bpfMssLimits {
+// outerHeader is the size of the largest outer header that may come from these sources: a reply does not know which of them
+// its connection's packets come from. There is none without sources.
+func outerHeader(from []netip.Prefix) int {
+	switch {
+	case slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Addr().Is6() }):
+		return ipv6Header
+	case len(from) > 0:
+		return ipv4Header
+	}
+	return 0
+}
+
+// limits are the largest MSS for each family of VIPs that fits mtu bytes, the smallest MTU of the agent's interfaces,
+// behind an outer header of that size.
+func (m MSSClamp) limits(mtu, outer int) bpfMssLimits {
 	if m.off {
 		return bpfMssLimits{}
 	}
 	if m.fixed != 0 {
 		return bpfMssLimits{MssV4: m.fixed, MssV6: m.fixed}
 	}
-	fit := func(overhead int) uint16 { return uint16(min(max(mtu-overhead, minMSS), math.MaxUint16)) }
-	return bpfMssLimits{MssV4: fit(overheadV4), MssV6: fit(overheadV6)}
+	fit := func(inner int) uint16 { return uint16(min(max(mtu-outer-inner-tcpHeader, minMSS), math.MaxUint16)) }
+	return bpfMssLimits{MssV4: fit(ipv4Header), MssV6: fit(ipv6Header)}
 }

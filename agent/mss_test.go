@@ -22,16 +22,19 @@ func TestMSSLimits(t *testing.T) {
 		name   string
 		clamp  MSSClamp
 		mtu    int
+		outer  int
 		v4, v6 uint16
 	}{
-		{"auto-1500", MSSClamp{}, 1500, 1440, 1400},
-		{"auto-9000", MSSClamp{}, 9000, 8940, 8900},
-		{"auto-tiny", MSSClamp{}, 576, 536, 536},
-		{"auto-huge", MSSClamp{}, 70000, 65535, 65535},
-		{"fixed", fixed, 1500, 1200, 1200},
-		{"off", off, 1500, 0, 0},
+		{"auto-1500-in-v4", MSSClamp{}, 1500, 20, 1440, 1420},
+		{"auto-1500-in-v6", MSSClamp{}, 1500, 40, 1420, 1400},
+		{"auto-1500-in-nothing", MSSClamp{}, 1500, 0, 1460, 1440},
+		{"auto-9000", MSSClamp{}, 9000, 40, 8920, 8900},
+		{"auto-tiny", MSSClamp{}, 576, 40, 536, 536},
+		{"auto-huge", MSSClamp{}, 70000, 40, 65535, 65535},
+		{"fixed", fixed, 1500, 40, 1200, 1200},
+		{"off", off, 1500, 40, 0, 0},
 	} {
-		if got := row.clamp.limits(row.mtu); got.MssV4 != row.v4 || got.MssV6 != row.v6 {
+		if got := row.clamp.limits(row.mtu, row.outer); got.MssV4 != row.v4 || got.MssV6 != row.v6 {
 			t.Errorf("%s: limits %d and %d, want %d and %d", row.name, got.MssV4, got.MssV6, row.v4, row.v6)
 		}
 	}
@@ -99,11 +102,11 @@ func options(list ...any) func(uint16) []layers.TCPOption {
 
 func TestEgress(t *testing.T) {
 	b := mustLoad(t, testOptions(t))
-	if err := b.Limits.Put(uint32(0), MSSClamp{}.limits(1500)); err != nil {
+	if err := b.Limits.Put(uint32(0), MSSClamp{}.limits(1500, 40)); err != nil {
 		t.Fatal(err)
 	}
 	for _, v6 := range []bool{false, true} {
-		vip, other, limit, prefix := "198.51.100.10", "198.51.100.11", uint16(1440), "v4-"
+		vip, other, limit, prefix := "198.51.100.10", "198.51.100.11", uint16(1420), "v4-"
 		if v6 {
 			vip, other, limit, prefix = "2001:db8::10", "2001:db8::11", 1400, "v6-"
 		}

@@ -21,7 +21,9 @@ const (
 type Options struct {
 	// VIPs are the addresses whose packets are decapsulated. At least one.
 	VIPs []netip.Addr
-	// From are the sources of outer headers that are trusted: the load balancers. At least one for each family of VIPs.
+	// Encaps are the ways by which packets come. The zero value is ipip.
+	Encaps Encaps
+	// From are the sources of outer headers that are trusted: the load balancers. At least one, unless Encaps is l2 alone.
 	From []netip.Prefix
 	// Interfaces are the names of the Ethernet interfaces that packets arrive on and replies leave by. At least one.
 	Interfaces []string
@@ -92,20 +94,17 @@ func checkVIP(vip netip.Addr) error {
 	return nil
 }
 
-// checkFrom also sees to it that every VIP's family has a source: without one each of its packets would be refused.
+// checkFrom wants a source of outer headers where there are any, of either family: each family travels in both.
 func (o Options) checkFrom() error {
-	if len(o.From) == 0 {
+	if len(o.From) == 0 && o.Encaps.decap() {
 		return errors.New("no outer source (give --from PREFIX, the addresses of the load balancers)")
+	}
+	if len(o.From) > 0 && !o.Encaps.decap() {
+		return fmt.Errorf("outer source %q: nothing is taken off with encap l2 alone (leave it out, or give --encap ipip,l2)", o.From[0])
 	}
 	for _, p := range o.From {
 		if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
 			return fmt.Errorf("outer source %q: not a prefix (write %q)", p, p.Masked())
-		}
-	}
-	for _, vip := range o.VIPs {
-		sameFamily := func(p netip.Prefix) bool { return p.Addr().Is4() == vip.Is4() }
-		if !slices.ContainsFunc(o.From, sameFamily) {
-			return fmt.Errorf("VIP %q: no outer source of its family (give --from PREFIX)", vip)
 		}
 	}
 	return nil

@@ -136,12 +136,25 @@ func mustSerialize(t testing.TB, list ...gopacket.SerializableLayer) []byte {
 type tunnelled struct {
 	from             string // outer source
 	vip              string
-	outer, inner     uint8 // TOS or traffic class
-	after            uint8 // the inner one as it should be received
-	v6               bool
+	outer, inner     uint8               // TOS or traffic class
+	after            uint8               // the inner one as it should be received
+	v6               bool                // the datagram
+	outerV6          bool                // what is around it
 	change           func([]byte) []byte // of the frame as sent
 	wantVerdict      Verdict
 	wantDecapsulated bool
+}
+
+// headers is the size of Ethernet and both IP headers.
+func (p tunnelled) headers() int {
+	n := etherLen + 20 + 20
+	if p.v6 {
+		n += 20
+	}
+	if p.outerV6 {
+		n += 20
+	}
+	return n
 }
 
 func (p tunnelled) frames(t testing.TB) (sent, received []byte) {
@@ -149,29 +162,57 @@ func (p tunnelled) frames(t testing.TB) (sent, received []byte) {
 	udp := &layers.UDP{SrcPort: 40000, DstPort: 53}
 	// Without payload gopacket would pad the frame, and the padding would look like data.
 	payload := gopacket.Payload("a question of thirty-two octets.")
+	var pseudo gopacket.NetworkLayer
+	var inner func(class uint8) gopacket.SerializableLayer
+	protocol, innerType := layers.IPProtocolIPv4, layers.EthernetTypeIPv4
 	if p.v6 {
-		inner := func(class uint8) *layers.IPv6 { return ipv6("2001:db8:c::7", p.vip, layers.IPProtocolUDP, class) }
-		if err := udp.SetNetworkLayerForChecksum(inner(0)); err != nil {
-			t.Fatal(err)
+		protocol, innerType = layers.IPProtocolIPv6, layers.EthernetTypeIPv6
+		pseudo = ipv6("2001:db8:c::7", p.vip, layers.IPProtocolUDP, 0)
+		inner = func(class uint8) gopacket.SerializableLayer {
+			return ipv6("2001:db8:c::7", p.vip, layers.IPProtocolUDP, class)
 		}
-		outer := ipv6(p.from, "fd00:9::2", layers.IPProtocolIPv6, p.outer)
-		e := ethernet(layers.EthernetTypeIPv6)
-		return mustSerialize(t, e, outer, inner(p.inner), udp, payload), mustSerialize(t, e, inner(p.after), udp, payload)
+	} else {
+		pseudo = ipv4("203.0.113.7", p.vip, layers.IPProtocolUDP, 0)
+		inner = func(tos uint8) gopacket.SerializableLayer {
+			return ipv4("203.0.113.7", p.vip, layers.IPProtocolUDP, tos)
+		}
 	}
-	inner := func(tos uint8) *layers.IPv4 { return ipv4("203.0.113.7", p.vip, layers.IPProtocolUDP, tos) }
-	if err := udp.SetNetworkLayerForChecksum(inner(0)); err != nil {
+	if err := udp.SetNetworkLayerForChecksum(pseudo); err != nil {
 		t.Fatal(err)
 	}
-	outer := ipv4(p.from, "10.9.0.2", layers.IPProtocolIPv4, p.outer)
-	e := ethernet(layers.EthernetTypeIPv4)
-	return mustSerialize(t, e, outer, inner(p.inner), udp, payload), mustSerialize(t, e, inner(p.after), udp, payload)
+	outerType := layers.EthernetTypeIPv4
+	var outer gopacket.SerializableLayer = ipv4(p.from, "10.9.0.2", protocol, p.outer)
+	if p.outerV6 {
+		outerType, outer = layers.EthernetTypeIPv6, ipv6(p.from, "fd00:9::2", protocol, p.outer)
+	}
+	return mustSerialize(t, ethernet(outerType), outer, inner(p.inner), udp, payload),
+		mustSerialize(t, ethernet(innerType), inner(p.after), udp, payload)
 }
 
-func good(v6 bool) tunnelled {
+// good is a datagram that is decapsulated, by the families inside and outside.
+func good(v6, outerV6 bool) tunnelled {
+	p := tunnelled{v6: v6, outerV6: outerV6, from: "10.9.0.1", vip: "198.51.100.10", wantDecapsulated: true}
 	if v6 {
-		return tunnelled{from: "fd00:9::1", vip: "2001:db8::10", v6: true, wantVerdict: VerdictDecapsulatedV6, wantDecapsulated: true}
+		p.vip = "2001:db8::10"
 	}
-	return tunnelled{from: "10.9.0.1", vip: "198.51.100.10", wantVerdict: VerdictDecapsulatedV4, wantDecapsulated: true}
+	if outerV6 {
+		p.from = "fd00:9::1"
+	}
+	p.wantVerdict = map[[2]bool]Verdict{
+		{false, false}: VerdictDecapsulatedV4, {true, true}: VerdictDecapsulatedV6,
+		{true, false}: VerdictDecapsulatedV6InV4, {false, true}: VerdictDecapsulatedV4InV6,
+	}[[2]bool{v6, outerV6}]
+	return p
+}
+
+// everyFamily runs a test for each combination of families.
+func everyFamily(t *testing.T, test func(t *testing.T, v6, outerV6 bool)) {
+	t.Helper()
+	for _, v6 := range []bool{false, true} {
+		for _, outerV6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("v6-%t-in-v6-%t", v6, outerV6), func(t *testing.T) { test(t, v6, outerV6) })
+		}
+	}
 }
 
 func (p tunnelled) but(v Verdict, change func([]byte) []byte) tunnelled {
@@ -218,10 +259,10 @@ func dump(frame []byte) string {
 
 func TestIngress(t *testing.T) {
 	b := mustLoad(t, testOptions(t))
-	v4, v6 := good(false), good(true)
+	v4, v6, in4, in6 := good(false, false), good(true, true), good(true, false), good(false, true)
 	from := func(p tunnelled, from string, v Verdict) tunnelled {
 		p.from, p.wantVerdict = from, v
-		p.wantDecapsulated = v == VerdictDecapsulatedV4 || v == VerdictDecapsulatedV6
+		p.wantDecapsulated = v == VerdictDecapsulatedV4
 		return p
 	}
 	to := func(p tunnelled, vip string) tunnelled {
@@ -246,7 +287,24 @@ func TestIngress(t *testing.T) {
 		"v6-outer-version":         v6.but(VerdictPassNotEncapsulated, set8(etherLen, 0x50)),
 		"v4-not-ipip":              v4.but(VerdictPassNotEncapsulated, set8(etherLen+9, 47)),
 		"v6-outer-extension":       v6.but(VerdictPassNotEncapsulated, set8(etherLen+6, 60)),
-		"v6-in-v4":                 v4.but(VerdictPassNotEncapsulated, set8(etherLen+9, 41)),
+		"v6-in-v4":                 in4,
+		"v4-in-v6":                 in6,
+		"v6-in-v4-refused":         from(in4, "10.10.0.1", VerdictRefusedSource),
+		"v4-in-v6-refused":         from(in6, "fd00:a::1", VerdictRefusedSource),
+		"v6-in-v4-not-a-vip":       to(in4, "2001:db8::11"),
+		"v4-in-v6-not-a-vip":       to(in6, "198.51.100.11"),
+		"v4-said-to-be-v6":         v4.but(VerdictPassNotVIP, set8(etherLen+9, 41)),
+		"v6-said-to-be-v4":         v6.but(VerdictPassNotVIP, set8(etherLen+6, 4)),
+		"v6-in-v4-inner-version":   in4.but(VerdictMalformed, set8(inner4, 0x40)),
+		"v4-in-v6-inner-version":   in6.but(VerdictMalformed, set8(inner6, 0x65)),
+		"v6-in-v4-inner-too-long":  in4.but(VerdictMalformed, set16(inner4+4, 41)),
+		"v4-in-v6-inner-too-long":  in6.but(VerdictMalformed, set16(inner6+2, 61)),
+		"v6-in-v4-outer-too-long":  in4.but(VerdictMalformed, set16(etherLen+2, 101)),
+		"v4-in-v6-outer-too-long":  in6.but(VerdictMalformed, set16(etherLen+4, 61)),
+		"v6-in-v4-outer-too-short": in4.but(VerdictMalformed, set16(etherLen+2, 99)),
+		"v4-in-v6-outer-too-short": in6.but(VerdictMalformed, set16(etherLen+4, 59)),
+		"v6-in-v4-outer-zero":      in4.but(VerdictMalformed, set16(etherLen+2, 0)),
+		"v6-in-v4-fragment":        in4.but(VerdictPassOuterFragment, set16(etherLen+6, 0x2000)),
 		"arp":                      v4.but(VerdictPassNotEncapsulated, set16(12, 0x0806)),
 		"other-host":               v4.but(VerdictPassNotEncapsulated, set8(5, 2)),
 		"v4-outer-first-fragment":  v4.but(VerdictPassOuterFragment, set16(etherLen+6, 0x2000)),
@@ -269,7 +327,7 @@ func TestIngress(t *testing.T) {
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) { b.check(t, row) })
 	}
-	for name, p := range map[string]tunnelled{"v4-padded": padded(v4), "v6-padded": padded(v6)} {
+	for name, p := range map[string]tunnelled{"v4-padded": padded(v4), "v6-padded": padded(v6), "v6-in-v4-padded": padded(in4), "v4-in-v6-padded": padded(in6)} {
 		t.Run(name, func(t *testing.T) {
 			sent, received := p.frames(t)
 			verdict, got := b.run(t, b.SluiceIngress, p.change(sent))
@@ -278,7 +336,7 @@ func TestIngress(t *testing.T) {
 			}
 		})
 	}
-	b.checkRefused(t, map[string]uint64{"10.77.0.2": 1, "10.10.0.1": 1, "fd00:a::1": 1})
+	b.checkRefused(t, map[string]uint64{"10.77.0.2": 1, "10.10.0.1": 2, "fd00:a::1": 2})
 }
 
 func (b bench) checkRefused(t *testing.T, want map[string]uint64) {
@@ -307,11 +365,11 @@ func TestIngressECN(t *testing.T) {
 	}
 	b := mustLoad(t, testOptions(t))
 	const dscp = 46 << 2
-	for _, v6 := range []bool{false, true} {
+	everyFamily(t, func(t *testing.T, v6, outerV6 bool) {
 		for inner := range uint8(4) {
 			for outer := range uint8(4) {
-				t.Run(fmt.Sprintf("v6-%t-inner-%d-outer-%d", v6, inner, outer), func(t *testing.T) {
-					p := good(v6)
+				t.Run(fmt.Sprintf("inner-%d-outer-%d", inner, outer), func(t *testing.T) {
+					p := good(v6, outerV6)
 					p.inner, p.outer = dscp|inner, outer
 					if want := after[inner][outer]; want == drop {
 						p = p.but(VerdictCEDropped, nil)
@@ -322,38 +380,38 @@ func TestIngressECN(t *testing.T) {
 				})
 			}
 		}
-	}
+	})
 }
 
 func TestIngressTruncated(t *testing.T) {
 	b := mustLoad(t, testOptions(t))
-	for _, v6 := range []bool{false, true} {
-		p := good(v6)
+	everyFamily(t, func(t *testing.T, v6, outerV6 bool) {
+		p := good(v6, outerV6)
 		whole, _ := p.frames(t)
-		headers := etherLen + 40
-		if v6 {
-			headers = etherLen + 80
-		}
 		// The kernel itself refuses to run a frame without a byte of payload, newer ones one without an IP header.
 		for n := etherLen + 40; n < len(whole); n++ {
 			verdict, got := b.run(t, b.SluiceIngress, whole[:n])
 			want := VerdictMalformed
-			if n < headers {
+			if n < p.headers() {
 				want = VerdictPassUnreadable
 			}
 			if verdict != want || !bytes.Equal(got, whole[:n]) {
-				t.Errorf("v6 %t, %d of %d bytes: verdict %v, want %v, unchanged %t", v6, n, len(whole), verdict, want,
-					bytes.Equal(got, whole[:n]))
+				t.Errorf("%d of %d bytes: verdict %v, want %v, unchanged %t", n, len(whole), verdict, want, bytes.Equal(got, whole[:n]))
 			}
 		}
 		for n := etherLen + 1; n < etherLen+40; n++ {
 			o := ebpf.RunOptions{Data: whole[:n], DataOut: make([]byte, 256)}
 			action, err := b.SluiceIngress.Run(&o)
 			if err == nil && (action != actionNext || !bytes.Equal(o.DataOut, whole[:n])) {
-				t.Errorf("v6 %t, %d bytes: action %d, unchanged %t", v6, n, int32(action), bytes.Equal(o.DataOut, whole[:n]))
+				t.Errorf("%d bytes: action %d, unchanged %t", n, int32(action), bytes.Equal(o.DataOut, whole[:n]))
 			}
 		}
-	}
+	})
+}
+
+// outerHeaders are the bytes that each verdict takes away.
+var outerHeaders = map[Verdict]int{
+	VerdictDecapsulatedV4: 20, VerdictDecapsulatedV6: 40, VerdictDecapsulatedV6InV4: 20, VerdictDecapsulatedV4InV6: 40,
 }
 
 // A frame that is passed is the frame that came, and one that is decapsulated is its inner packet but for ECN.
@@ -364,7 +422,7 @@ func TestIngressRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	seen := map[Verdict]int{}
 	for range 5000 {
-		p := good(r.IntN(2) == 0)
+		p := good(r.IntN(2) == 0, r.IntN(2) == 0)
 		frame, _ := p.frames(t)
 		for range 1 + r.IntN(3) {
 			// The destination MAC stays: other hosts' frames are a single case.
@@ -373,11 +431,11 @@ func TestIngressRandom(t *testing.T) {
 		verdict, got := b.run(t, b.SluiceIngress, frame)
 		seen[verdict]++
 		want := frame
-		skip := map[Verdict]int{VerdictDecapsulatedV4: 20, VerdictDecapsulatedV6: 40}[verdict]
-		if skip > 0 {
+		if skip := outerHeaders[verdict]; skip > 0 {
 			want = append(bytes.Clone(frame[:etherLen]), frame[etherLen+skip:]...)
+			copy(want[12:14], got[12:])                         // the inner ethertype
 			copy(want[etherLen+1:etherLen+2], got[etherLen+1:]) // ECN, and the checksum over it
-			if skip == 20 {
+			if want[12] == 0x08 {
 				copy(want[etherLen+10:etherLen+12], got[etherLen+10:])
 			}
 		}
@@ -393,13 +451,13 @@ func TestIngressRandom(t *testing.T) {
 
 // With VIPs of one family the other one is left alone.
 func TestIngressOneFamily(t *testing.T) {
-	for _, v6 := range []bool{false, true} {
+	everyFamily(t, func(t *testing.T, v6, outerV6 bool) {
 		o := testOptions(t)
-		o.VIPs = []netip.Addr{netip.MustParseAddr(good(v6).vip)}
+		o.VIPs = []netip.Addr{netip.MustParseAddr(good(v6, outerV6).vip)}
 		b := mustLoad(t, o)
-		b.check(t, good(v6))
-		b.check(t, good(!v6).but(VerdictPassNotEncapsulated, nil))
-	}
+		b.check(t, good(v6, outerV6))
+		b.check(t, good(!v6, outerV6).but(VerdictPassNotVIP, nil))
+	})
 }
 
 // A program that is anywhere near the limit of a million here is beyond it in the oldest kernel, whose verifier sees more states.

@@ -30,6 +30,7 @@ type state struct {
 	From       []netip.Prefix `json:"from"`
 	Interfaces []string       `json:"interfaces"`
 	MSSClamp   string         `json:"mss_clamp"`
+	Encap      string         `json:"encap"`
 
 	// Addresses are the VIPs that were not on the loopback interface before.
 	Addresses   []netip.Addr `json:"addresses"`

@@ -22,6 +22,8 @@ type Status struct {
 	From       []netip.Prefix    `json:"from"`
 	Interfaces []InterfaceStatus `json:"interfaces"`
 	Sysctls    []SysctlStatus    `json:"sysctls"`
+	// Encap is what the agent was told of the ways that packets come, such as "ipip,l2".
+	Encap string `json:"encap"`
 	// MSSClamp is what the agent was told, the limits what that means in bytes; 0 is none.
 	MSSClamp   string          `json:"mss_clamp"`
 	MSSLimitV4 int             `json:"mss_limit_v4"`
@@ -76,7 +78,7 @@ func ReadStatus(stateDir string) (*Status, error) {
 		return nil, fmt.Errorf("reading status: no agent has set anything up here (state directory %q)", stateDir)
 	}
 	// Empty lists print as [] and not as null.
-	st := &Status{Sysctls: []SysctlStatus{}, Refused: []RefusedSource{}, PID: runningPID(stateDir), Version: s.Version, From: s.From, MSSClamp: s.MSSClamp}
+	st := &Status{Sysctls: []SysctlStatus{}, Refused: []RefusedSource{}, PID: runningPID(stateDir), Version: s.Version, From: s.From, MSSClamp: s.MSSClamp, Encap: s.Encap}
 	return st, errors.Join(st.readHost(s), st.readInterfaces(s), st.readMaps(s.BPFFSDir))
 }
 

@@ -22,6 +22,8 @@ const (
 	VerdictMSSKept             = Verdict(bpfVerdictVERDICT_MSS_KEPT)
 	VerdictMSSClamped          = Verdict(bpfVerdictVERDICT_MSS_CLAMPED)
 	VerdictMSSFailed           = Verdict(bpfVerdictVERDICT_MSS_FAILED)
+	VerdictDecapsulatedV6InV4  = Verdict(bpfVerdictVERDICT_DECAPSULATED_V6IN_V4)
+	VerdictDecapsulatedV4InV6  = Verdict(bpfVerdictVERDICT_DECAPSULATED_V4IN_V6)
 	// VerdictCount is one more than the last verdict; zero is none either.
 	VerdictCount = Verdict(bpfVerdictVERDICT_COUNT)
 )
@@ -44,7 +46,7 @@ var verdicts = [VerdictCount]VerdictInfo{
 	VerdictCEDropped:           {"ce_dropped", true, "Congestion was marked outside, and the sender inside does not understand the mark (RFC 6040)."},
 	VerdictMalformed:           {"malformed", true, "To a VIP, but the lengths contradict each other or the frame."},
 	VerdictDecapFailed:         {"decap_failed", true, "To a VIP, but the kernel could not take the outer header off: no memory, or a bug."},
-	VerdictPassNotEncapsulated: {"pass_not_encapsulated", false, "Anything but plain IPv4 in IPv4 or IPv6 in IPv6."},
+	VerdictPassNotEncapsulated: {"pass_not_encapsulated", false, "Anything but IPv4 or IPv6 in a plain IPv4 or IPv6 header."},
 	VerdictPassOuterFragment:   {"pass_outer_fragment", false, "A fragment of an outer packet: the MTU between load balancer and backend is too small."},
 	VerdictPassUnreadable:      {"pass_unreadable", false, "An outer header with less than a whole inner one behind it."},
 	VerdictPassNotVIP:          {"pass_not_vip", false, "Encapsulated, but not to a VIP of this agent."},
@@ -52,6 +54,8 @@ var verdicts = [VerdictCount]VerdictInfo{
 	VerdictMSSKept:             {"mss_kept", false, "A SYN or SYN-ACK from a VIP whose MSS already fits, or that has none."},
 	VerdictMSSClamped:          {"mss_clamped", false, "A SYN or SYN-ACK from a VIP whose MSS was lowered."},
 	VerdictMSSFailed:           {"mss_failed", false, "A SYN or SYN-ACK from a VIP whose MSS could not be lowered: no memory, or a bug."},
+	VerdictDecapsulatedV6InV4:  {"decapsulated_v6_in_v4", false, "IPv6 in IPv4 to a VIP: the outer header was taken off."},
+	VerdictDecapsulatedV4InV6:  {"decapsulated_v4_in_v6", false, "IPv4 in IPv6 to a VIP: the outer header was taken off."},
 }
 
 // Info returns v's entry in the table of verdicts.

@@ -259,6 +259,18 @@ func TestEveryWrite(t *testing.T) {
 			r, err := c.SetBackend(ctx, &sluicev1.SetBackendRequest{Pool: "dns", Name: "e", Address: ptr("10.9.4.3"), Scale: ptr(0.5), Options: o})
 			return r.GetOutcome(), err
 		}, "CONFIGURED backend/dns/e (address: 10.9.4.2 -> 10.9.4.3, scale: 1 -> 0.5)"},
+		{"set-pool-encap", func(o *sluicev1.WriteOptions) (*sluicev1.Outcome, error) {
+			r, err := c.SetPool(ctx, &sluicev1.SetPoolRequest{Name: "dns", Encap: sluicev1.Encap_ENCAP_L2, Options: o})
+			return r.GetOutcome(), err
+		}, "CONFIGURED pool/dns (encap: ipip -> l2)"},
+		{"set-backend-encap", func(o *sluicev1.WriteOptions) (*sluicev1.Outcome, error) {
+			r, err := c.SetBackend(ctx, &sluicev1.SetBackendRequest{Pool: "dns", Name: "e", Encap: ptr(sluicev1.Encap_ENCAP_IPIP), Options: o})
+			return r.GetOutcome(), err
+		}, "CONFIGURED backend/dns/e (encap: pool's -> ipip)"},
+		{"set-backend-encap-back", func(o *sluicev1.WriteOptions) (*sluicev1.Outcome, error) {
+			r, err := c.SetBackend(ctx, &sluicev1.SetBackendRequest{Pool: "dns", Name: "e", Encap: ptr(sluicev1.Encap_ENCAP_UNSPECIFIED), Options: o})
+			return r.GetOutcome(), err
+		}, "CONFIGURED backend/dns/e (encap: ipip -> pool's)"},
 		{"weight", func(o *sluicev1.WriteOptions) (*sluicev1.Outcome, error) {
 			r, err := c.SetWeight(ctx, &sluicev1.SetWeightRequest{Pool: "web", Name: "web-a", Weight: 0, Options: o})
 			return r.GetOutcome(), err

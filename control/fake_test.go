@@ -249,7 +249,7 @@ func defaultHop(a netip.Addr) lb.NextHop {
 		source = netip.MustParseAddr("fd00:9::1")
 	}
 	b := a.AsSlice()
-	return lb.NextHop{Interface: "eth0", InterfaceMAC: lb.MAC{2, 0, 0, 0, 0, 1}, Source: source, MTU: 1500,
+	return lb.NextHop{Interface: "eth0", InterfaceMAC: lb.MAC{2, 0, 0, 0, 0, 1}, Source: source, Direct: true, MTU: 1500,
 		MAC: lb.MAC{2, 0, 0, 0, 1, b[len(b)-1]}}
 }
 
@@ -288,8 +288,11 @@ func (n *nextHops) Status(a netip.Addr) (nexthop.Status, bool) {
 	if !ok {
 		return nexthop.Status{State: nexthop.NoRoute}, true
 	}
-	return nexthop.Status{State: nexthop.Reachable, MAC: h.MAC, Route: nexthop.Route{
-		Interface: h.Interface, InterfaceMAC: h.InterfaceMAC, Source: h.Source, MTU: h.MTU}}, true
+	r := nexthop.Route{Interface: h.Interface, InterfaceMAC: h.InterfaceMAC, Source: h.Source, SourceBits: h.SourceBits, MTU: h.MTU}
+	if !h.Direct {
+		r.Gateway = netip.MustParseAddr("10.9.0.254")
+	}
+	return nexthop.Status{State: nexthop.Reachable, MAC: h.MAC, Route: r}, true
 }
 
 func (n *nextHops) Changes() <-chan struct{} { return n.changes }

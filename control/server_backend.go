@@ -52,6 +52,9 @@ func (s *Server) SetBackend(ctx context.Context, req *sluicev1.SetBackendRequest
 		if req.GetAdmin() != sluicev1.Admin_ADMIN_UNSPECIFIED {
 			m.Admin = req.GetAdmin()
 		}
+		if req.Encap != nil {
+			m.Encap = req.GetEncap()
+		}
 		return translate.BackendFromProto(at, m)
 	})
 	if err != nil {

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"net/netip"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sluice-lb/sluice/control/nexthop"
@@ -72,7 +74,8 @@ func (v view) backends(p lb.Pool, name string) []*sluicev1.BackendStatus {
 			EffectiveWeight: effective.Backends[i].EffectiveWeight(),
 			Slots:           uint32(perBackend[i]),
 			PoolSlots:       uint32(len(table.Owners)),
-			NextHop:         hopToProto(v.engine.Status(b.Address)),
+			NextHop:         backendHop(v.engine.Status(b.Address), p.EncapOf(b)),
+			Encap:           translate.EncapToProto(p.EncapOf(b)),
 			Counter:         v.backendCounter(p.Name, b.Name),
 			Index:           v.state.Layout.Backends[lb.BackendKey(p.Name, b.Name)].Index,
 			KeepsSlots:      v.motion.keeps[lb.BackendKey(p.Name, b.Name)],
@@ -109,6 +112,23 @@ var hopStates = map[nexthop.State]sluicev1.NextHop_State{
 	nexthop.EgressUnmanaged: sluicev1.NextHop_STATE_EGRESS_UNMANAGED,
 }
 
+// backendHop is the next hop as packets of an encap take it.
+func backendHop(s nexthop.Status, encap lb.Encap) *sluicev1.NextHop {
+	out := hopToProto(s)
+	if encap == lb.EncapL2 {
+		out.Source = ""
+		if offSegment(s) {
+			out.State = sluicev1.NextHop_STATE_OFF_SEGMENT
+		}
+	}
+	return out
+}
+
+// offSegment tells whether a router lies on a way that could be taken otherwise.
+func offSegment(s nexthop.Status) bool {
+	return s.State != nexthop.NoRoute && s.State != nexthop.EgressUnmanaged && s.Route.Gateway.IsValid()
+}
+
 func hopToProto(s nexthop.Status) *sluicev1.NextHop {
 	out := &sluicev1.NextHop{State: hopStates[s.State], Interface: s.Route.Interface, Mtu: s.Route.MTU}
 	if s.Route.Gateway.IsValid() {
@@ -116,6 +136,9 @@ func hopToProto(s nexthop.Status) *sluicev1.NextHop {
 	}
 	if s.Route.Source.IsValid() {
 		out.Source = s.Route.Source.String()
+	}
+	if bits := int(s.Route.SourceBits); bits > 0 {
+		out.Source = netip.PrefixFrom(s.Route.Source, s.Route.Source.BitLen()-bits).String()
 	}
 	if !s.MAC.IsZero() {
 		out.Mac = s.MAC.String()

@@ -18,7 +18,7 @@ func (e *Engine) warningsLocked(cfg lb.Config) []string {
 	out := cfg.Warnings()
 	for _, p := range cfg.Pools {
 		for _, b := range p.Backends {
-			if w := hopWarning(e.Status(b.Address)); w != "" {
+			if w := wayWarning(e.Status(b.Address), p.EncapOf(b)); w != "" {
 				out = append(out, fmt.Sprintf("backend %q (%s): %s", lb.BackendKey(p.Name, b.Name), b.Address, w))
 			}
 		}
@@ -31,6 +31,14 @@ func (e *Engine) warningsLocked(cfg lb.Config) []string {
 		out = append(out, fmt.Sprintf("next hops or health changed but are not published yet: %v", e.unpublished))
 	}
 	return append(out, e.confirmWarningsLocked()...)
+}
+
+// wayWarning says what hopWarning does, of packets of an encap.
+func wayWarning(s nexthop.Status, encap lb.Encap) string {
+	if encap == lb.EncapL2 && offSegment(s) {
+		return fmt.Sprintf("its encap is l2, but its route leads through the router %s: its packets are dropped (use ipip, or give the node an address on the backend's segment)", s.Route.Gateway)
+	}
+	return hopWarning(s)
 }
 
 // hopWarning says why packets do not reach a backend, or soon may not.

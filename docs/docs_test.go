@@ -129,7 +129,7 @@ func TestConfigurationHasTheConstants(t *testing.T) {
 		}
 	}
 	for _, e := range lb.Encaps {
-		if !strings.Contains(text, fmt.Sprintf("| `encap` | `%s`", e)) {
+		if !strings.Contains(text, fmt.Sprintf("`%s`", e)) {
 			t.Errorf("configuration.md does not name encap %q", e)
 		}
 	}

@@ -60,8 +60,17 @@ func (r *reader) backend(path string, n *yaml.Node) lb.Backend {
 		}},
 		{"scale", "", func(path string, n *yaml.Node) { b.Scale = r.scale(path, n) }},
 		{"admin", "", func(path string, n *yaml.Node) { b.Admin = word(r, path, n, lb.ParseAdmin) }},
+		{"encap", "", func(path string, n *yaml.Node) { b.Encap = word(r, path, n, parseOverride) }},
 	})
 	return b
+}
+
+func parseOverride(s string) (lb.EncapOverride, error) {
+	e, err := lb.ParseEncap(s)
+	if err != nil {
+		return 0, err
+	}
+	return lb.OverrideEncap(e), nil
 }
 
 func (r *reader) vip(path string, n *yaml.Node) lb.VIP {

@@ -36,6 +36,7 @@ type surfaceBackend struct {
 	Weight  *uint32 `json:"weight,omitempty" yaml:"weight,omitempty"`
 	Scale   *factor `json:"scale,omitempty" yaml:"scale,omitempty"`
 	Admin   string  `json:"admin,omitempty" yaml:"admin,omitempty"`
+	Encap   string  `json:"encap,omitempty" yaml:"encap,omitempty"`
 }
 
 type surfaceVIP struct {
@@ -101,7 +102,7 @@ func duration(d time.Duration) string {
 }
 
 func surfaceBackendOf(b lb.Backend) surfaceBackend {
-	out := surfaceBackend{Name: b.Name, Address: b.Address.String()}
+	out := surfaceBackend{Name: b.Name, Address: b.Address.String(), Encap: b.Encap.String()}
 	if b.Weight != lb.DefaultWeight {
 		out.Weight = &b.Weight
 	}

@@ -193,9 +193,8 @@ func randomConfig(r *rand.Rand) lb.Config {
 		}
 		return fmt.Sprintf("n%d", i)
 	}
-	v6 := r.IntN(2) == 0
 	for p := range 1 + r.IntN(4) {
-		pool := lb.Pool{Name: name(r.IntN(6)*5 + p)}
+		pool := lb.Pool{Name: name(r.IntN(6)*5 + p), Encap: lb.Encaps[r.IntN(len(lb.Encaps))]}
 		if _, taken := c.Pool(pool.Name); taken {
 			continue
 		}
@@ -205,15 +204,16 @@ func randomConfig(r *rand.Rand) lb.Config {
 		pool.Health, pool.PanicThreshold = randomHealth(r), lb.PanicPercent(uint32(r.IntN(101)))
 		for b := range r.IntN(12) {
 			pool.Backends = append(pool.Backends, lb.Backend{
-				Name: name((b + 7*p) % 60), Address: randomAddress(v6, r, b),
+				Name: name((b + 7*p) % 60), Address: randomAddress(r, b),
 				Weight: [...]uint32{0, 1, 100, lb.MaxWeight}[r.IntN(4)], Scale: lb.Scale(r.IntN(int(lb.MaxScale) + 1)),
+				Encap: lb.EncapOverride(r.IntN(len(lb.Encaps) + 1)),
 			})
 		}
 		c.Pools = append(c.Pools, pool)
 	}
 	for v := range r.IntN(8) {
 		c.VIPs = append(c.VIPs, lb.VIP{
-			Name: name(v), Address: randomAddress(v6, r, 100+v), Protocol: lb.Protocols[r.IntN(2)],
+			Name: name(v), Address: randomAddress(r, 100+v), Protocol: lb.Protocols[r.IntN(2)],
 			Ports: []uint16{uint16(1 + r.IntN(100)), 65535}, Pool: c.Pools[r.IntN(len(c.Pools))].Name,
 		})
 	}
@@ -253,10 +253,10 @@ func randomHealth(r *rand.Rand) lb.Health {
 	return h
 }
 
-// randomAddress is unique by i. One configuration has one family: a pool cannot mix what its VIPs are.
-func randomAddress(v6 bool, r *rand.Rand, i int) netip.Addr {
+// randomAddress is unique by i, of either family.
+func randomAddress(r *rand.Rand, i int) netip.Addr {
 	last := [4]byte{10, byte(1 + r.IntN(200)), byte(i), byte(1 + r.IntN(250))}
-	if !v6 {
+	if r.IntN(2) == 0 {
 		return netip.AddrFrom4(last)
 	}
 	long := [16]byte{0xfd, byte(r.IntN(2)), 15: 0}

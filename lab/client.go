@@ -76,12 +76,17 @@ func (l *Line) Ask(question string) (string, error) {
 
 // AskDatagram sends one datagram from a new socket and returns who answered. A datagram that is lost stays lost.
 func (n *Namespace) AskDatagram(address, question string) (string, error) {
+	return n.AskDatagramWithin(answerTimeout, address, question)
+}
+
+// AskDatagramWithin is AskDatagram for a client that waits no longer than that.
+func (n *Namespace) AskDatagramWithin(patience time.Duration, address, question string) (string, error) {
 	c, err := n.Dial("udp", address)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", err
 	}
 	if _, err := io.WriteString(c, question); err != nil {

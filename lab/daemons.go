@@ -59,7 +59,8 @@ func (t *Topology) StartLBD(flags ...string) (*Process, error) {
 func (t *Topology) StartAgent(b *Backend, vips ...string) (*Process, error) {
 	part := t.part(b.Namespace)
 	common := []string{"--state-dir", filepath.Join(t.Dir(), "agent-"+part), "--bpffs-dir", t.BPFFSDir(part)}
-	args := append([]string{t.binaries.LBAgent, "--interface", Iface, "--from", LBV4.String(), "--from", LBV6.String()}, common...)
+	args := append([]string{t.binaries.LBAgent, "--interface", Iface}, common...)
+	args = append(args, t.agentSources(b)...)
 	for _, vip := range vips {
 		args = append(args, "--vip", vip)
 	}
@@ -69,6 +70,34 @@ func (t *Topology) StartAgent(b *Backend, vips ...string) (*Process, error) {
 	}
 	t.detachOnClose(p.Name, b.Namespace, append([]string{t.binaries.LBAgent, "--detach"}, common...)...)
 	return p, nil
+}
+
+// agentSources are the flags of a backend's agent that say how packets come to it.
+func (t *Topology) agentSources(b *Backend) []string {
+	if b.Flat {
+		return []string{"--encap", "l2"}
+	}
+	flags := []string{"--from", LBV4.String(), "--from", LBV6.String()}
+	for _, p := range t.Sources {
+		flags = append(flags, "--from", p.String())
+	}
+	return flags
+}
+
+// AgentStatus is what a backend's agent says of itself, as JSON.
+func (t *Topology) AgentStatus(b *Backend) ([]byte, error) {
+	part := strings.TrimPrefix(b.Name, t.Name+"-")
+	cmd := exec.Command(t.binaries.LBAgent, "--status", "-o", "json", "--state-dir", filepath.Join(t.Dir(), "agent-"+part))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := b.Start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the agent of %s: %w: %s", b.Server, err, stderr.String())
+	}
+	return stdout.Bytes(), nil
 }
 
 // Equip starts the agents and the servers of backends for some VIPs, all at the same time.

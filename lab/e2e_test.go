@@ -30,6 +30,7 @@ type document struct {
 
 type documentPool struct {
 	Name      string            `json:"name"`
+	Encap     string            `json:"encap,omitempty"`
 	Slots     int               `json:"slots,omitempty"`
 	DrainMax  string            `json:"drain_max,omitempty"`
 	DrainIdle string            `json:"drain_idle,omitempty"`

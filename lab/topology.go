@@ -43,6 +43,8 @@ type Topology struct {
 	Client, Router, LB *Namespace
 	// Backends are the real servers, in the order in which they were added.
 	Backends []*Backend
+	// Sources are prefixes that agents take outer headers from beside the load balancer's first addresses.
+	Sources []netip.Prefix
 
 	binaries Binaries
 
@@ -58,6 +60,8 @@ type Backend struct {
 	Server string
 	// V4 and V6 are its addresses, where a pool's packets go.
 	V4, V6 netip.Addr
+	// Flat says that it is on the load balancer's own segment.
+	Flat bool
 }
 
 // Raise builds a topology with some backends; nothing runs in it yet. Leftovers of owners that died are removed first.
@@ -197,8 +201,8 @@ func (t *Topology) connect(n *Namespace, port string, v4, v6 netip.Addr, mtu int
 	gateway4 := netip.PrefixFrom(v4, bits4).Masked().Addr().Next()
 	gateway6 := netip.PrefixFrom(v6, bits6).Masked().Addr().Next()
 	err := wire(
-		end{n, Iface, []netip.Prefix{netip.PrefixFrom(v4, bits4), netip.PrefixFrom(v6, bits6)}},
-		end{t.Router, port, []netip.Prefix{netip.PrefixFrom(gateway4, bits4), netip.PrefixFrom(gateway6, bits6)}},
+		end{ns: n, iface: Iface, addresses: []netip.Prefix{netip.PrefixFrom(v4, bits4), netip.PrefixFrom(v6, bits6)}},
+		end{ns: t.Router, iface: port, addresses: []netip.Prefix{netip.PrefixFrom(gateway4, bits4), netip.PrefixFrom(gateway6, bits6)}},
 		mtu)
 	if err != nil {
 		return err

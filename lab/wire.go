@@ -15,9 +15,11 @@ type end struct {
 	ns        *Namespace
 	iface     string
 	addresses []netip.Prefix
+	// number tells the interfaces of a namespace that wire makes apart: 0 for the first.
+	number int
 }
 
-// ifaceIndex is the index of Iface in its namespace. Any that the router's end never has will do: Linux takes up to a
+// ifaceIndex is the index of Iface in its namespace; those of others follow. Any that the router's end never has will do: Linux takes up to a
 // second to notice the carrier of a veth whose two ends have the same index (it mistakes them for one device), and IPv6
 // is silent until then.
 const ifaceIndex = 1000
@@ -25,7 +27,7 @@ const ifaceIndex = 1000
 // wire joins two namespaces by a veth link and sets both ends up.
 func wire(a, b end, mtu int) error {
 	veth := &netlink.Veth{
-		LinkAttrs:     netlink.LinkAttrs{Name: a.iface, Index: ifaceIndex, MTU: mtu},
+		LinkAttrs:     netlink.LinkAttrs{Name: a.iface, Index: ifaceIndex + a.number, MTU: mtu},
 		PeerName:      b.iface,
 		PeerMTU:       uint32(mtu),
 		PeerNamespace: netlink.NsFd(int(b.ns.handle)),

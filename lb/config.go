@@ -61,6 +61,8 @@ type Backend struct {
 	Weight uint32
 	// Scale multiplies the weight without touching the base table.
 	Scale Scale
+	// Encap overrides the pool's; the zero value does not.
+	Encap EncapOverride
 	// Admin is what an operator ordered; the zero value is AdminEnabled.
 	Admin Admin
 }

@@ -128,6 +128,7 @@ func backendDetail(old, new placedBackend) string {
 	var d details
 	d.field("address", old.Address.String(), new.Address.String())
 	d.field("weight", strconv.Itoa(int(old.Weight)), strconv.Itoa(int(new.Weight)))
+	d.field("encap", formatOverride(old.Encap), formatOverride(new.Encap))
 	d.field("scale", formatScale(old.Scale), formatScale(new.Scale))
 	d.field("admin", old.Admin.String(), new.Admin.String())
 	return d.String()
@@ -162,6 +163,14 @@ func formatSlots(p Pool) string {
 }
 
 func formatPanic(p Pool) string { return fmt.Sprintf("%d%%", p.PanicThreshold.Percent()) }
+
+// formatOverride names the lack of an override too.
+func formatOverride(o EncapOverride) string {
+	if o == 0 {
+		return "pool's"
+	}
+	return o.String()
+}
 
 // formatScale prints thousandths as a decimal number: 1, 0.5, 0.125.
 func formatScale(s Scale) string {

@@ -34,30 +34,3 @@ func ParseProtocol(s string) (Protocol, error) {
 	}
 	return 0, fmt.Errorf("protocol %q: must be one of tcp, udp", s)
 }
-
-// Encap is how a packet travels to a backend.
-type Encap uint8
-
-// EncapIPIP puts an outer IPv4 (RFC 2003) or IPv6 (RFC 2473) header in front.
-const EncapIPIP Encap = 0
-
-// Encaps lists every Encap.
-var Encaps = []Encap{EncapIPIP}
-
-// String is the document's word for e.
-func (e Encap) String() string {
-	if e == EncapIPIP {
-		return "ipip"
-	}
-	return fmt.Sprintf("encap(%d)", uint8(e))
-}
-
-// ParseEncap accepts what String prints.
-func ParseEncap(s string) (Encap, error) {
-	for _, e := range Encaps {
-		if s == e.String() {
-			return e, nil
-		}
-	}
-	return 0, fmt.Errorf("encap %q: must be ipip", s)
-}

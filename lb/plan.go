@@ -136,9 +136,8 @@ func (p *planner) placeBackends() error {
 	fresh := 0
 	for _, pool := range p.next.Config.Pools {
 		for _, b := range pool.Backends {
-			hop := p.next.Hops[b.Address]
-			hop.MAC = MAC{}
-			place := BackendPlace{Address: b.Address, Encap: pool.Encap, Hop: hop}
+			encap := pool.EncapOf(b)
+			place := BackendPlace{Address: b.Address, Encap: encap, Hop: descriptorHop(p.next.Hops[b.Address], encap)}
 			key := BackendKey(pool.Name, b.Name)
 			old, ok := p.before(key)
 			place.Index = old.Index
@@ -151,6 +150,17 @@ func (p *planner) placeBackends() error {
 	}
 	fresh += p.keepLeaving(descriptors)
 	return descriptors.check("backends", "descriptors", len(p.prev.Layout.Backends), fresh)
+}
+
+// descriptorHop is the part of a next hop that a descriptor is made from: what does not matter to it must not renew it.
+func descriptorHop(hop NextHop, encap Encap) NextHop {
+	hop.MAC = MAC{}
+	if encap == EncapL2 {
+		hop.SourceBits = 0
+	} else {
+		hop.Direct = false
+	}
+	return hop
 }
 
 // placePools gives each table a region: the one that holds the same words, or a free one.

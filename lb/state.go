@@ -24,6 +24,10 @@ type NextHop struct {
 	InterfaceMAC MAC
 	// Source is the source address of the outer IP header, of the backend's family.
 	Source netip.Addr
+	// SourceBits is how many of the lowest bits of Source vary with the flow, 0 to MaxSourceBits; they are 0 in Source.
+	SourceBits uint8
+	// Direct tells whether MAC is the backend's own: no router lies between.
+	Direct bool
 	// MTU is the largest IP packet in bytes that the egress interface and the route take.
 	MTU uint32
 	// MAC is the next hop's link-layer address; zero until it is resolved.
@@ -91,7 +95,7 @@ type BackendPlace struct {
 	Index uint32
 	// Address is the backend's.
 	Address netip.Addr
-	// Encap is the pool's.
+	// Encap is the backend's own or its pool's.
 	Encap Encap
 	// Hop is the next hop without its MAC.
 	Hop NextHop

@@ -3,6 +3,7 @@ package lb
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 )
 
 // Twin is the data plane in plain Go: the same frame in, the same verdict, backend and frame out. It is written for
@@ -10,6 +11,8 @@ import (
 type Twin struct {
 	// Interface is the interface that frames come in by.
 	Interface string
+	// Managed are the other interfaces that carry the program: a backend behind one is reached by redirect.
+	Managed []string
 	// UnmatchedDrop is the node setting `unmatched: drop`.
 	UnmatchedDrop bool
 
@@ -98,40 +101,64 @@ func (t *Twin) process(frame []byte, r *Result) Verdict {
 	}
 	backend := pool.Backends[owner]
 	r.Backend = BackendKey(pool.Name, backend.Name)
-	return t.forward(frame, p, hash, t.state.Layout.Backends[r.Backend].Hop, backend.Address, r)
+	return t.forward(frame, p, hash, t.state.Layout.Backends[r.Backend], r)
 }
 
-// forward checks the way to the backend and encapsulates. The place holds the next hop without its MAC, the state's Hops
-// hold the MAC.
-func (t *Twin) forward(frame []byte, p parsed, hash uint64, hop NextHop, to netip.Addr, r *Result) Verdict {
-	outer := 20
-	if to.Is6() {
-		outer = 40
+// forward checks the way to the backend and sends the packet. The place holds the next hop without its MAC, the state's
+// Hops hold the MAC.
+func (t *Twin) forward(frame []byte, p parsed, hash uint64, place BackendPlace, r *Result) Verdict {
+	hop, mac := place.Hop, t.state.Hops[place.Address].MAC
+	sent := VerdictForwarded
+	if hop.Interface != t.Interface {
+		sent = VerdictRedirected
 	}
-	mac := t.state.Hops[to].MAC
 	switch {
 	case !hop.Routed():
 		return VerdictNoNeighbour
-	case hop.Interface != t.Interface:
+	case hop.Interface != t.Interface && !slices.Contains(t.Managed, hop.Interface):
 		return VerdictEgressUnmanaged
+	case place.Encap == EncapL2 && !hop.Direct:
+		return VerdictOffSegment
 	case mac.IsZero():
 		return VerdictNoNeighbour
-	case p.length+outer > int(hop.MTU):
+	case p.length+place.overhead() > int(hop.MTU):
 		return VerdictTooBig
 	}
 	out := append([]byte{}, mac[:]...)
 	out = append(out, hop.InterfaceMAC[:]...)
-	if to.Is4() {
-		out = appendOuterIPv4(append(out, 0x08, 0x00), p, hash, hop.Source, to)
-	} else {
-		out = appendOuterIPv6(append(out, 0x86, 0xdd), p, hash, hop.Source, to)
+	switch {
+	case place.Encap == EncapL2:
+		out = append(out, frame[12:14]...)
+	case place.Address.Is4():
+		out = appendOuterIPv4(append(out, 0x08, 0x00), p, hash, hop.FlowSource(hash), place.Address)
+	default:
+		out = appendOuterIPv6(append(out, 0x86, 0xdd), p, hash, hop.FlowSource(hash), place.Address)
 	}
 	r.Frame = append(out, frame[14:]...)
 	r.Bytes, r.NewFlow = uint64(p.length), p.syn
-	return VerdictForwarded
+	return sent
 }
 
-// appendOuterIPv4 is RFC 2003, with DSCP and ECN copied (RFC 6040 section 4.1).
+// overhead is the bytes that the encap puts in front of a packet.
+func (b BackendPlace) overhead() int {
+	switch {
+	case b.Encap == EncapL2:
+		return 0
+	case b.Address.Is4():
+		return 20
+	}
+	return 40
+}
+
+// innerProtocol is the number that an outer header gives the packet inside: IPv4 or IPv6.
+func innerProtocol(p parsed) byte {
+	if p.flow.Destination.Addr().Is4() {
+		return 4
+	}
+	return 41
+}
+
+// appendOuterIPv4 is RFC 2003 and RFC 4213, with DSCP and ECN copied (RFC 6040 section 4.1).
 func appendOuterIPv4(out []byte, p parsed, hash uint64, source, to netip.Addr) []byte {
 	header := make([]byte, 20)
 	header[0], header[1] = 0x45, p.tos
@@ -145,7 +172,7 @@ func appendOuterIPv4(out []byte, p parsed, hash uint64, source, to netip.Addr) [
 		}
 		binary.LittleEndian.PutUint16(header[4:], id)
 	}
-	header[8], header[9] = 64, 4
+	header[8], header[9] = 64, innerProtocol(p)
 	copy(header[12:], source.AsSlice())
 	copy(header[16:], to.AsSlice())
 	binary.BigEndian.PutUint16(header[10:], internetChecksum(header))
@@ -158,7 +185,7 @@ func appendOuterIPv6(out []byte, p parsed, hash uint64, source, to netip.Addr) [
 	label := uint32(hash>>40) & 0xfffff
 	binary.BigEndian.PutUint32(header, 6<<28|uint32(p.tos)<<20|label)
 	binary.BigEndian.PutUint16(header[4:], uint16(p.length))
-	header[6], header[7] = 41, 64
+	header[6], header[7] = innerProtocol(p), 64
 	copy(header[8:], source.AsSlice())
 	copy(header[24:], to.AsSlice())
 	return append(out, header...)

@@ -11,7 +11,7 @@ type parsed struct {
 	length int // bytes of the IP packet by its own header
 	tos    uint8
 	id     uint16 // IPv4 identification, read as little-endian, as the program does
-	df     bool
+	df     bool   // IPv4 says so; IPv6 always: no router fragments it
 	syn    bool
 	fault  bool // lengths contradict each other
 }
@@ -67,6 +67,7 @@ func parseIPv6(b []byte) (parsed, Verdict) {
 	if len(b) < 40 || b[0]>>4 != 6 {
 		return p, VerdictPassUnreadable
 	}
+	p.df = true
 	p.length = 40 + int(binary.BigEndian.Uint16(b[4:]))
 	p.tos = uint8(binary.BigEndian.Uint16(b) >> 4)
 	p.fault = p.length > len(b)

@@ -122,7 +122,7 @@ func (v *validator) pool(i int) {
 	p := v.config.Pools[i]
 	path := fmt.Sprintf("pools[%d]", i)
 	if !slices.Contains(Encaps, p.Encap) {
-		v.add(path+".encap", "pool %q: %s is not known (use ipip)", p.Name, p.Encap)
+		v.add(path+".encap", "pool %q: %s is not known (use ipip or l2)", p.Name, p.Encap)
 	}
 	if len(p.Backends) > MaxBackends {
 		v.add(path+".backends", "pool %q has %d backends, a pool takes at most %d (split the pool)", p.Name, len(p.Backends), MaxBackends)
@@ -144,6 +144,9 @@ func (v *validator) pool(i int) {
 		}
 		if b.Weight > MaxWeight {
 			v.add(at+".weight", "%s: weight %d is out of range (use 0 to %d)", who, b.Weight, MaxWeight)
+		}
+		if own, ok := b.Encap.Get(); ok && !slices.Contains(Encaps, own) {
+			v.add(at+".encap", "%s: %s is not known (use ipip or l2, or leave it out)", who, own)
 		}
 		if b.Scale > MaxScale {
 			v.add(at+".scale", "%s: scale %s is out of range (use 0 to %s)", who, formatScale(b.Scale), formatScale(MaxScale))
@@ -189,8 +192,7 @@ func addressFault(a netip.Addr) string {
 func (v *validator) vip(i int) {
 	vip := v.config.VIPs[i]
 	path := fmt.Sprintf("vips[%d]", i)
-	fault := addressFault(vip.Address)
-	if fault != "" {
+	if fault := addressFault(vip.Address); fault != "" {
 		v.add(path+".address", "vip %q: %s", vip.Name, fault)
 	}
 	if !slices.Contains(Protocols, vip.Protocol) {
@@ -209,34 +211,9 @@ func (v *validator) vip(i int) {
 		}
 		seen[port] = true
 	}
-	pool, ok := v.pools[vip.Pool]
-	if !ok {
+	if _, ok := v.pools[vip.Pool]; !ok {
 		v.add(path+".pool", "vip %q: pool %q does not exist%s", vip.Name, vip.Pool, v.suggestPool(vip.Pool))
-		return
 	}
-	if fault == "" {
-		v.family(path+".pool", vip, pool)
-	}
-}
-
-// family refuses a pool with backends of the other family than the VIP's: ipip packets of this release carry IPv4 in
-// IPv4 and IPv6 in IPv6.
-func (v *validator) family(path string, vip VIP, pool Pool) {
-	var others []Backend
-	for _, b := range pool.Backends {
-		if b.Address.IsValid() && b.Address.Is4() != vip.Address.Is4() {
-			others = append(others, b)
-		}
-	}
-	if len(others) == 0 {
-		return
-	}
-	more := ""
-	if len(others) > 1 {
-		more = fmt.Sprintf(" (and %d more)", len(others)-1)
-	}
-	v.add(path, "vip %q has the %s address %s, but in its pool %q backend %q%s has an %s address, %s: ipip carries a family only in itself (give each family its own pool)",
-		vip.Name, familyName(vip.Address), vip.Address, pool.Name, others[0].Name, more, familyName(others[0].Address), others[0].Address)
 }
 
 func familyName(a netip.Addr) string {

@@ -22,6 +22,8 @@ const (
 	VerdictTooBig
 	VerdictNoHeadroom
 	VerdictBadTable
+	VerdictRedirected
+	VerdictOffSegment
 	// VerdictCount is the number of verdicts, not one of them.
 	VerdictCount
 )
@@ -60,7 +62,7 @@ type VerdictInfo struct {
 
 var verdicts = [VerdictCount]VerdictInfo{
 	VerdictNext:            {"next", ActionAborted, "Not final; a packet that ends here is a bug in the program."},
-	VerdictForwarded:       {"forwarded", ActionTX, "Encapsulated and transmitted to a backend."},
+	VerdictForwarded:       {"forwarded", ActionTX, "Sent to a backend out of the interface that it came in by."},
 	VerdictPassNotIP:       {"pass_not_ip", ActionPass, "Neither IPv4 nor IPv6 in an untagged Ethernet frame: ARP, LLDP, VLAN and so on."},
 	VerdictPassUnreadable:  {"pass_unreadable", ActionPass, "Headers or ports cannot be read: too short, or more extension headers than are followed."},
 	VerdictPassProtocol:    {"pass_protocol", ActionPass, "Neither TCP nor UDP, ICMP included."},
@@ -70,11 +72,16 @@ var verdicts = [VerdictCount]VerdictInfo{
 	VerdictMalformed:       {"malformed", ActionDrop, "For a VIP, but its lengths contradict each other or the frame."},
 	VerdictNoBackend:       {"no_backend", ActionDrop, "For a VIP, but no backend of its pool has weight."},
 	VerdictNoNeighbour:     {"no_neighbour", ActionDrop, "The next hop to the backend has no known link-layer address."},
-	VerdictEgressUnmanaged: {"egress_unmanaged", ActionDrop, "The next hop to the backend lies behind an interface other than the one the packet came in by."},
-	VerdictTooBig:          {"too_big", ActionDrop, "Longer than the egress MTU once encapsulated."},
+	VerdictEgressUnmanaged: {"egress_unmanaged", ActionDrop, "The next hop to the backend lies behind an interface that is not managed, or that is gone."},
+	VerdictTooBig:          {"too_big", ActionDrop, "Longer than the egress MTU, with the outer header if there is one."},
 	VerdictNoHeadroom:      {"no_headroom", ActionDrop, "The driver left no room in front of the frame for the outer header."},
 	VerdictBadTable:        {"bad_table", ActionDrop, "A table points outside another one: a bug; please report it."},
+	VerdictRedirected:      {"redirected", ActionRedirect, "Sent to a backend out of another managed interface. The kernel or the driver may still drop it: see that interface's transmit errors."},
+	VerdictOffSegment:      {"off_segment", ActionDrop, "The backend's encap is l2, but a router lies on the way to it."},
 }
+
+// Sent tells whether the packet left for a backend.
+func (v Verdict) Sent() bool { return v == VerdictForwarded || v == VerdictRedirected }
 
 // Info returns v's entry in the table of verdicts.
 func (v Verdict) Info() VerdictInfo {

@@ -44,6 +44,9 @@ func (d *Dataplane) Attach() error {
 			return fmt.Errorf("attaching to interface %q: %w", name, err)
 		}
 	}
+	if err := d.setEgress(); err != nil {
+		return fmt.Errorf("attaching: %w", err)
+	}
 	for _, name := range d.options.Interfaces {
 		a, err := d.attach(name)
 		if err != nil {

@@ -14,14 +14,14 @@ import (
 )
 
 type bpfBackend struct {
-	_         structs.HostLayout
-	Checksum  uint32
-	MaxInner  uint16
-	Encap     uint8
-	Interface uint8
-	Dead      uint32
-	Reserved  uint32
-	Header    [14]uint64
+	_          structs.HostLayout
+	Checksum   uint32
+	MaxInner   uint16
+	Encap      uint8
+	Interface  uint8
+	Dead       uint32
+	SourceMask uint32
+	Header     [14]uint64
 }
 
 type bpfCounter struct {
@@ -40,6 +40,7 @@ const (
 	bpfEncapENCAP_NONE  bpfEncap = 0
 	bpfEncapENCAP_IPIP4 bpfEncap = 1
 	bpfEncapENCAP_IPIP6 bpfEncap = 2
+	bpfEncapENCAP_L2    bpfEncap = 3
 )
 
 type bpfFlow4Key struct {
@@ -103,16 +104,17 @@ type bpfRoot struct {
 type bpfSizes uint32
 
 const (
-	bpfSizesVIP4WAYS            bpfSizes = 4
-	bpfSizesVIP6WAYS            bpfSizes = 2
-	bpfSizesSLOTS_PER_LINE      bpfSizes = 16
-	bpfSizesMAX_INTERFACES      bpfSizes = 16
-	bpfSizesVERDICT_STRIDE      bpfSizes = 64
-	bpfSizesVERDICT_SEEN        bpfSizes = 63
-	bpfSizesSLOT_INDEX_BITS     bpfSizes = 20
-	bpfSizesPREVIOUS_SOFT       bpfSizes = 1048576
-	bpfSizesINTERFACE_UNMANAGED bpfSizes = 254
-	bpfSizesINTERFACE_NONE      bpfSizes = 255
+	bpfSizesVIP4WAYS              bpfSizes = 4
+	bpfSizesVIP6WAYS              bpfSizes = 2
+	bpfSizesSLOTS_PER_LINE        bpfSizes = 16
+	bpfSizesMAX_INTERFACES        bpfSizes = 16
+	bpfSizesVERDICT_STRIDE        bpfSizes = 64
+	bpfSizesVERDICT_SEEN          bpfSizes = 63
+	bpfSizesSLOT_INDEX_BITS       bpfSizes = 20
+	bpfSizesPREVIOUS_SOFT         bpfSizes = 1048576
+	bpfSizesINTERFACE_OFF_SEGMENT bpfSizes = 253
+	bpfSizesINTERFACE_UNMANAGED   bpfSizes = 254
+	bpfSizesINTERFACE_NONE        bpfSizes = 255
 )
 
 type bpfSlotFlag uint32
@@ -159,7 +161,9 @@ const (
 	bpfVerdictVERDICT_TOO_BIG          bpfVerdict = 12
 	bpfVerdictVERDICT_NO_HEADROOM      bpfVerdict = 13
 	bpfVerdictVERDICT_BAD_TABLE        bpfVerdict = 14
-	bpfVerdictVERDICT_COUNT            bpfVerdict = 15
+	bpfVerdictVERDICT_REDIRECTED       bpfVerdict = 15
+	bpfVerdictVERDICT_OFF_SEGMENT      bpfVerdict = 16
+	bpfVerdictVERDICT_COUNT            bpfVerdict = 17
 )
 
 type bpfVerdictLine struct {
@@ -202,6 +206,7 @@ type bpfVip6Bucket struct {
 const (
 	bpfMapBackendCounters = "backend_counters"
 	bpfMapBackends        = "backends"
+	bpfMapEgress          = "egress"
 	bpfMapFlows4          = "flows4"
 	bpfMapFlows6          = "flows6"
 	bpfMapPools           = "pools"
@@ -221,6 +226,7 @@ const (
 	bpfVarFlowKey1        = "flow_key1"
 	bpfVarInsertInterval  = "insert_interval"
 	bpfVarInterfaceNumber = "interface_number"
+	bpfVarSourceEntropy   = "source_entropy"
 	bpfVarUnmatchedDrop   = "unmatched_drop"
 	bpfVarUnusedEncap     = "unused_encap"
 	bpfVarUnusedFlowState = "unused_flow_state"
@@ -281,6 +287,7 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	BackendCounters *ebpf.MapSpec `ebpf:"backend_counters"`
 	Backends        *ebpf.MapSpec `ebpf:"backends"`
+	Egress          *ebpf.MapSpec `ebpf:"egress"`
 	Flows4          *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6          *ebpf.MapSpec `ebpf:"flows6"`
 	Pools           *ebpf.MapSpec `ebpf:"pools"`
@@ -305,6 +312,7 @@ type bpfVariableSpecs struct {
 	FlowKey1        *ebpf.VariableSpec `ebpf:"flow_key1"`
 	InsertInterval  *ebpf.VariableSpec `ebpf:"insert_interval"`
 	InterfaceNumber *ebpf.VariableSpec `ebpf:"interface_number"`
+	SourceEntropy   *ebpf.VariableSpec `ebpf:"source_entropy"`
 	UnmatchedDrop   *ebpf.VariableSpec `ebpf:"unmatched_drop"`
 	UnusedEncap     *ebpf.VariableSpec `ebpf:"unused_encap"`
 	UnusedFlowState *ebpf.VariableSpec `ebpf:"unused_flow_state"`
@@ -336,6 +344,7 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	BackendCounters *ebpf.Map `ebpf:"backend_counters"`
 	Backends        *ebpf.Map `ebpf:"backends"`
+	Egress          *ebpf.Map `ebpf:"egress"`
 	Flows4          *ebpf.Map `ebpf:"flows4"`
 	Flows6          *ebpf.Map `ebpf:"flows6"`
 	Pools           *ebpf.Map `ebpf:"pools"`
@@ -354,6 +363,7 @@ func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.BackendCounters,
 		m.Backends,
+		m.Egress,
 		m.Flows4,
 		m.Flows6,
 		m.Pools,
@@ -379,6 +389,7 @@ type bpfVariables struct {
 	FlowKey1        *ebpf.Variable `ebpf:"flow_key1"`
 	InsertInterval  *ebpf.Variable `ebpf:"insert_interval"`
 	InterfaceNumber *ebpf.Variable `ebpf:"interface_number"`
+	SourceEntropy   *ebpf.Variable `ebpf:"source_entropy"`
 	UnmatchedDrop   *ebpf.Variable `ebpf:"unmatched_drop"`
 	UnusedEncap     *ebpf.Variable `ebpf:"unused_encap"`
 	UnusedFlowState *ebpf.Variable `ebpf:"unused_flow_state"`

@@ -82,7 +82,7 @@ func checkWords(what string, got array[bpfSlotLine], place lb.PoolPlace, words [
 func (d *Dataplane) checkBackends(state *lb.State) error {
 	for key, place := range state.Layout.Backends {
 		got := d.tables.backends.values[place.Index]
-		want := descriptor(place, d.egressNumber(place.Hop), lb.MAC{})
+		want := descriptor(place, d.egressNumber(place), lb.MAC{})
 		want.Dead = deadKnob(state.Dead(key))
 		got.Header[0] = macWord(got.Header[0], lb.MAC{})
 		// An interface that is newly managed or no longer is differs until the next publication.

@@ -55,7 +55,7 @@ func (d *Dataplane) Adopt(state *lb.State) error {
 // were written. One byte each: a packet sees the old number or the new one.
 func (d *Dataplane) renumberEgress(state *lb.State) {
 	for _, place := range state.Layout.Backends {
-		d.tables.backends.values[place.Index].Interface = d.egressNumber(place.Hop)
+		d.tables.backends.values[place.Index].Interface = d.egressNumber(place)
 	}
 }
 

@@ -6,6 +6,7 @@
 //	open.go       Open: bpffs, maps adopted or made, one program instance for each interface
 //	publish.go    Publish: build aside, flip the root, wait until nobody sees the old tables
 //	attach.go     Attach: checks of the interface, links made or updated
+//	egress.go     where redirected packets go
 //	entries.go    lb values to map values, and byte order
 //	counters.go   map values to lb.Counters
 //	check.go      Check: do the maps hold what the state says?

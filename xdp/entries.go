@@ -20,21 +20,28 @@ const (
 // end as no_neighbour.
 func descriptor(place lb.BackendPlace, number uint8, mac lb.MAC) bpfBackend {
 	hop := place.Hop
-	d := bpfBackend{Interface: number, Encap: uint8(bpfEncapENCAP_IPIP4)}
-	overhead := uint32(ipv4Header)
-	if place.Address.Is6() {
+	d := bpfBackend{Interface: number, SourceMask: sourceMask(hop.SourceBits)}
+	var overhead uint32
+	switch {
+	case place.Encap == lb.EncapL2:
+		d.Encap = uint8(bpfEncapENCAP_L2)
+	case place.Address.Is4():
+		d.Encap, overhead = uint8(bpfEncapENCAP_IPIP4), ipv4Header
+	default:
 		d.Encap, overhead = uint8(bpfEncapENCAP_IPIP6), ipv6Header
 	}
 	header := make([]byte, 8*len(d.Header))
 	if hop.Routed() {
 		copy(header, mac[:])
 		copy(header[6:], hop.InterfaceMAC[:])
-		outerHeader(header[12:], hop.Source, place.Address)
+		if overhead > 0 {
+			outerHeader(header[12:], hop.Source, place.Address)
+		}
 	}
 	if hop.MTU > overhead {
 		d.MaxInner = uint16(min(hop.MTU-overhead, 0xffff))
 	}
-	if place.Address.Is4() {
+	if overhead == ipv4Header {
 		d.Checksum = sumWords(header[ethernetHeader : ethernetHeader+ipv4Header])
 	}
 	for i := range d.Header {
@@ -48,16 +55,23 @@ func outerHeader(b []byte, source, destination netip.Addr) {
 	if destination.Is4() {
 		binary.BigEndian.PutUint16(b, 0x0800)
 		ip := b[2:]
-		ip[0], ip[8], ip[9] = 0x45, outerTTL, 4 // version and length; IPv4 inside
+		ip[0], ip[8] = 0x45, outerTTL // version and length
 		copy(ip[12:], source.AsSlice())
 		copy(ip[16:], destination.AsSlice())
 		return
 	}
 	binary.BigEndian.PutUint16(b, 0x86dd)
 	ip := b[2:]
-	ip[0], ip[6], ip[7] = 0x60, 41, outerTTL // version; IPv6 inside
+	ip[0], ip[7] = 0x60, outerTTL // version
 	copy(ip[8:], source.AsSlice())
 	copy(ip[24:], destination.AsSlice())
+}
+
+// sourceMask is the mask of an address's last bits, as the program reads its last four bytes.
+func sourceMask(bits uint8) uint32 {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], uint32(uint64(1)<<bits-1))
+	return binary.LittleEndian.Uint32(b[:])
 }
 
 // sumWords adds 16-bit words as a little-endian machine reads them. RFC 1071's sum does not depend on the byte order as

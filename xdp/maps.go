@@ -22,6 +22,9 @@ const schema = "maps/v2"
 // The program does not read it.
 const interfacesMap = "interfaces"
 
+// egressMap leads redirected packets to interfaces, by those numbers.
+const egressMap = "egress"
+
 // tables are the maps, by name, and their memory.
 type tables struct {
 	maps map[string]*ebpf.Map
@@ -59,6 +62,7 @@ func mapSpecs(spec *ebpf.CollectionSpec, limits lb.Limits, cpus int) map[string]
 		"vip_counters":     uint32(cpus) * vipStride(limits),
 		"backend_counters": uint32(cpus) * backendStride(limits),
 		"verdict_counters": uint32(cpus * MaxInterfaces),
+		egressMap:          uint32(MaxInterfaces),
 	}
 	out := map[string]*ebpf.MapSpec{
 		interfacesMap: {

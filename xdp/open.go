@@ -101,6 +101,7 @@ func (d *Dataplane) loadPrograms(spec *ebpf.CollectionSpec) error {
 			"backend_stride":   backendStride(d.options.Limits),
 			"flow_key0":        key0,
 			"flow_key1":        key1,
+			"source_entropy":   boolKnob(d.options.SourceEntropy),
 			"unmatched_drop":   boolKnob(d.options.UnmatchedDrop),
 			"count_seen":       boolKnob(d.options.CountSeen),
 		}

@@ -59,6 +59,9 @@ type Options struct {
 	Seed lb.Seed
 	// Limits are the sizes of the maps. Where they differ from those of the pinned maps, new maps take over.
 	Limits lb.Limits
+	// SourceEntropy takes the low bits of outer sources from the flow, where a next hop says how many (lb.NextHop.SourceBits).
+	// Without it they stay 0.
+	SourceEntropy bool
 	// UnmatchedDrop drops what is for a VIP's address but for none of its ports, instead of passing it.
 	UnmatchedDrop bool
 	// CountSeen counts frames at entry too, for tests; see Dataplane.Seen.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -18,7 +19,7 @@ import (
 // The configuration of the packet table: every pool but the special ones has one backend, so that a row can say where
 // its packet goes.
 var tableConfig = lb.Config{
-	Pools: []lb.Pool{
+	Pools: append([]lb.Pool{
 		xdptest.Pool("one4", 1, false),
 		xdptest.Pool("one6", 1, true),
 		{Name: "empty4"},
@@ -26,15 +27,15 @@ var tableConfig = lb.Config{
 		special("unrouted4", "10.2.0.1"), special("unrouted6", "fd00:2::1"),
 		special("unresolved4", "10.2.0.2"), special("unresolved6", "fd00:2::2"),
 		special("elsewhere4", "10.2.0.3"), special("elsewhere6", "fd00:2::3"),
-	},
-	VIPs: []lb.VIP{
+	}, wayPools...),
+	VIPs: append([]lb.VIP{
 		tableVIP("web4", "198.51.100.10", lb.TCP, "one4", 80, 443), tableVIP("web6", "2001:db8::10", lb.TCP, "one6", 80, 443),
 		tableVIP("dns4", "198.51.100.10", lb.UDP, "one4", 53), tableVIP("dns6", "2001:db8::10", lb.UDP, "one6", 53),
 		tableVIP("empty4", "198.51.100.11", lb.TCP, "empty4", 80), tableVIP("empty6", "2001:db8::11", lb.TCP, "empty6", 80),
 		tableVIP("unrouted4", "198.51.100.12", lb.TCP, "unrouted4", 80), tableVIP("unrouted6", "2001:db8::12", lb.TCP, "unrouted6", 80),
 		tableVIP("unresolved4", "198.51.100.13", lb.TCP, "unresolved4", 80), tableVIP("unresolved6", "2001:db8::13", lb.TCP, "unresolved6", 80),
 		tableVIP("elsewhere4", "198.51.100.14", lb.TCP, "elsewhere4", 80), tableVIP("elsewhere6", "2001:db8::14", lb.TCP, "elsewhere6", 80),
-	},
+	}, wayVIPs...),
 }
 
 func special(name, address string) lb.Pool {
@@ -58,6 +59,7 @@ func tableHops() lb.Hops {
 		elsewhere := netip.MustParseAddr(family + "3")
 		hops[elsewhere] = xdptest.Hop(elsewhere, "other0")
 	}
+	wayHops(hops)
 	return hops
 }
 
@@ -238,11 +240,15 @@ var rows = []row{
 }
 
 func TestPacketTable(t *testing.T) {
-	d := xdptest.MustOpen(t, xdp.Options{})
-	state := xdptest.MustPlan(t, nil, tableConfig, tableHops())
+	runTable(t, openTable(t, xdp.Options{}), tableHops())
+}
+
+func runTable(t *testing.T, d *xdp.Dataplane, hops lb.Hops) {
+	t.Helper()
+	state := xdptest.MustPlan(t, nil, tableConfig, hops)
 	xdptest.MustPublish(t, d, state)
-	twin := lb.NewTwin(state, xdptest.Seed, xdptest.Interface)
-	for _, r := range rows {
+	twin := tableTwin(state)
+	for _, r := range slices.Concat(rows, wayRows) {
 		for _, family := range []int{4, 6} {
 			if r.only != 0 && r.only != family {
 				continue
@@ -269,7 +275,7 @@ func checkRow(t *testing.T, d *xdp.Dataplane, state *lb.State, twin *lb.Twin, r 
 		t.Errorf("twin: verdict %s, expected %s", result.Verdict, r.verdict)
 	}
 	want := frame
-	if r.verdict == lb.VerdictForwarded {
+	if r.verdict.Sent() {
 		want = expectedFrame(t, state, result, frame, out)
 	}
 	if !bytes.Equal(out, want) {
@@ -281,45 +287,84 @@ func checkRow(t *testing.T, d *xdp.Dataplane, state *lb.State, twin *lb.Twin, r 
 	checkCounters(t, state, before, after, r, result)
 }
 
-// expectedFrame is the frame in front of which gopacket puts the outer header of the backend. The fields that come from
-// the hash (flow label, identification) are taken from out, where their rules are checked.
+// expectedFrame is the frame in front of which gopacket puts the outer header of the backend, or whose link-layer addresses
+// it changes. The fields that come from the hash (flow label, identification, source within a prefix) are taken from out,
+// where their rules are checked.
 func expectedFrame(t *testing.T, state *lb.State, result lb.Result, frame, out []byte) []byte {
 	t.Helper()
 	place := state.Layout.Backends[result.Backend]
 	hop := state.Hops[place.Address]
 	eth := &layers.Ethernet{SrcMAC: hop.InterfaceMAC[:], DstMAC: hop.MAC[:], EthernetType: layers.EthernetTypeIPv4}
-	var outer gopacket.SerializableLayer
-	if place.Address.Is4() {
-		ip := &layers.IPv4{
-			Version: 4, TTL: 64, Protocol: layers.IPProtocolIPv4, TOS: frame[15], SrcIP: hop.Source.AsSlice(),
-			DstIP: place.Address.AsSlice(), Id: binary.BigEndian.Uint16(out[18:]), IHL: 5,
-			Length: binary.BigEndian.Uint16(frame[ip4Length:]) + 20,
-		}
-		if df := frame[20]&0x40 != 0; df {
-			ip.Flags = layers.IPv4DontFragment
-			ip.Id = 0
-		} else if ip.Id == 0 {
-			t.Error("outer packet without DF has no id")
-		}
-		outer = ip
-	} else {
+	stack := []gopacket.SerializableLayer{eth}
+	inner := innerOf(frame)
+	switch {
+	case place.Encap == lb.EncapL2:
+		return slices.Concat(hop.MAC[:], hop.InterfaceMAC[:], frame[12:])
+	case place.Address.Is4():
+		source := expectedSource(t, hop, out[14+12:14+16])
+		stack = append(stack, expectedIPv4(t, inner, source, place.Address, binary.BigEndian.Uint16(out[18:])))
+	default:
 		eth.EthernetType = layers.EthernetTypeIPv6
-		ip := &layers.IPv6{
-			Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolIPv6, SrcIP: hop.Source.AsSlice(), DstIP: place.Address.AsSlice(),
-			TrafficClass: frame[14]<<4 | frame[15]>>4, FlowLabel: binary.BigEndian.Uint32(out[14:]) & 0xfffff,
-			Length: binary.BigEndian.Uint16(frame[ip6Length:]) + 40,
-		}
-		if ip.FlowLabel == 0 {
-			t.Error("outer packet has no flow label")
-		}
-		outer = ip
+		source := expectedSource(t, hop, out[14+8:14+24])
+		stack = append(stack, expectedIPv6(t, inner, source, place.Address, binary.BigEndian.Uint32(out[14:])&0xfffff))
 	}
 	buffer := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{ComputeChecksums: true}, eth, outer,
-		gopacket.Payload(frame[14:])); err != nil {
+	if err := gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{ComputeChecksums: true},
+		append(stack, gopacket.Payload(frame[14:]))...); err != nil {
 		t.Fatal(err)
 	}
 	return buffer.Bytes()
+}
+
+// inner is what an outer header says of the packet inside.
+type inner struct {
+	protocol layers.IPProtocol
+	length   uint16
+	tos      uint8
+	df       bool
+}
+
+func innerOf(frame []byte) inner {
+	if frame[12] == 0x86 {
+		return inner{layers.IPProtocolIPv6, 40 + binary.BigEndian.Uint16(frame[ip6Length:]), frame[14]<<4 | frame[15]>>4, true}
+	}
+	return inner{layers.IPProtocolIPv4, binary.BigEndian.Uint16(frame[ip4Length:]), frame[15], frame[20]&0x40 != 0}
+}
+
+// expectedSource is the next hop's source, or the one in out where it lies in the next hop's prefix.
+func expectedSource(t *testing.T, hop lb.NextHop, out []byte) netip.Addr {
+	t.Helper()
+	source, _ := netip.AddrFromSlice(out)
+	prefix := netip.PrefixFrom(hop.Source, hop.Source.BitLen()-int(hop.SourceBits))
+	if !prefix.Contains(source) {
+		t.Errorf("outer source %s, expected one of %s", source, prefix)
+	}
+	return source
+}
+
+func expectedIPv4(t *testing.T, in inner, source, to netip.Addr, id uint16) *layers.IPv4 {
+	t.Helper()
+	ip := &layers.IPv4{
+		Version: 4, TTL: 64, Protocol: in.protocol, TOS: in.tos, SrcIP: source.AsSlice(), DstIP: to.AsSlice(), Id: id, IHL: 5,
+		Length: in.length + 20,
+	}
+	if in.df {
+		ip.Flags, ip.Id = layers.IPv4DontFragment, 0
+	} else if id == 0 {
+		t.Error("outer packet without DF has no id")
+	}
+	return ip
+}
+
+func expectedIPv6(t *testing.T, in inner, source, to netip.Addr, label uint32) *layers.IPv6 {
+	t.Helper()
+	if label == 0 {
+		t.Error("outer packet has no flow label")
+	}
+	return &layers.IPv6{
+		Version: 6, HopLimit: 64, NextHeader: in.protocol, SrcIP: source.AsSlice(), DstIP: to.AsSlice(),
+		TrafficClass: in.tos, FlowLabel: label, Length: in.length,
+	}
 }
 
 type reading struct {
@@ -352,7 +397,7 @@ func checkCounters(t *testing.T, state *lb.State, before, after reading, r row, 
 		}
 	}
 	delta := lb.Counter{Refused: 1}
-	if r.verdict == lb.VerdictForwarded {
+	if r.verdict.Sent() {
 		delta = lb.Counter{Packets: 1, Bytes: result.Bytes}
 		if r.newFlow {
 			delta.NewFlows = 1

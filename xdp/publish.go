@@ -153,7 +153,7 @@ func (d *Dataplane) writeBackends(state *lb.State) {
 			atomic.StoreUint32(&d.tables.backends.values[place.Index].Dead, deadKnob(state.Dead(key)))
 			continue
 		}
-		d.tables.backends.values[place.Index] = descriptor(place, d.egressNumber(place.Hop), mac)
+		d.tables.backends.values[place.Index] = descriptor(place, d.egressNumber(place), mac)
 		d.tables.backends.values[place.Index].Dead = deadKnob(state.Dead(key))
 		for i := int(place.Index); i < len(d.tables.backendCounters.values); i += int(backendStride(d.options.Limits)) {
 			d.tables.backendCounters.values[i] = bpfCounter{}
@@ -168,14 +168,18 @@ func deadKnob(dead bool) uint32 {
 	return 0
 }
 
-// egressNumber is the number of the hop's interface in descriptors.
-func (d *Dataplane) egressNumber(hop lb.NextHop) uint8 {
+// egressNumber is the number of the next hop's interface in descriptors, or why there is none.
+func (d *Dataplane) egressNumber(place lb.BackendPlace) uint8 {
+	hop := place.Hop
 	if !hop.Routed() {
 		return uint8(bpfSizesINTERFACE_NONE)
 	}
 	number, ok := d.tables.number(hop.Interface)
 	if !ok || !slices.Contains(d.options.Interfaces, hop.Interface) {
 		return uint8(bpfSizesINTERFACE_UNMANAGED)
+	}
+	if place.Encap == lb.EncapL2 && !hop.Direct {
+		return uint8(bpfSizesINTERFACE_OFF_SEGMENT)
 	}
 	return number
 }

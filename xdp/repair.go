@@ -60,6 +60,9 @@ func (d *Dataplane) repair(a *attachment) (*attachment, error) {
 	if err := d.preflight(a.name); err != nil {
 		return nil, err
 	}
+	if err := d.setEgressOf(a.name); err != nil {
+		return nil, err
+	}
 	repaired, err := d.attach(a.name)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	encapProgEncap   = "encap"
+	encapVarBare     = "bare"
+	encapVarCrossed  = "crossed"
 	encapVarOuterEcn = "outer_ecn"
 	encapVarOuterV4  = "outer_v4"
 	encapVarOuterV6  = "outer_v6"
@@ -79,6 +81,8 @@ type encapMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type encapVariableSpecs struct {
+	Bare     *ebpf.VariableSpec `ebpf:"bare"`
+	Crossed  *ebpf.VariableSpec `ebpf:"crossed"`
 	OuterEcn *ebpf.VariableSpec `ebpf:"outer_ecn"`
 	OuterV4  *ebpf.VariableSpec `ebpf:"outer_v4"`
 	OuterV6  *ebpf.VariableSpec `ebpf:"outer_v6"`
@@ -116,6 +120,8 @@ func (m *encapMaps) Close() error {
 //
 // It can be passed to loadEncapObjects or ebpf.CollectionSpec.LoadAndAssign.
 type encapVariables struct {
+	Bare     *ebpf.Variable `ebpf:"bare"`
+	Crossed  *ebpf.Variable `ebpf:"crossed"`
 	OuterEcn *ebpf.Variable `ebpf:"outer_ecn"`
 	OuterV4  *ebpf.Variable `ebpf:"outer_v4"`
 	OuterV6  *ebpf.Variable `ebpf:"outer_v6"`

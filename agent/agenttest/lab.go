@@ -109,16 +109,35 @@ func (l *Lab) mustSet(t testing.TB, v *ebpf.Variable, value any) {
 func (l *Lab) SetSource(t testing.TB, source netip.Addr) {
 	t.Helper()
 	if source.Is4() {
-		header := [20]byte{0: 0x45, 6: 0x40, 8: 64, 9: 4}
+		header := [20]byte{0: 0x45, 6: 0x40, 8: 64}
 		copy(header[12:], source.AsSlice())
 		copy(header[16:], BackendV4.AsSlice())
 		l.mustSet(t, l.encap.OuterV4, header)
 		return
 	}
-	header := [40]byte{0: 0x60, 6: 41, 7: 64}
+	header := [40]byte{0: 0x60, 7: 64}
 	copy(header[8:], source.AsSlice())
 	copy(header[24:], BackendV6.AsSlice())
 	l.mustSet(t, l.encap.OuterV6, header)
+}
+
+// SetCrossed makes outer headers those of the other family.
+func (l *Lab) SetCrossed(t testing.TB, crossed bool) {
+	t.Helper()
+	l.mustSet(t, l.encap.Crossed, boolByte(crossed))
+}
+
+// SetBare leaves outer headers away: the load balancer is on the backend's segment.
+func (l *Lab) SetBare(t testing.TB, bare bool) {
+	t.Helper()
+	l.mustSet(t, l.encap.Bare, boolByte(bare))
+}
+
+func boolByte(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // SetOuterECN makes field the ECN field of outer headers.

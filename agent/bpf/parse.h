@@ -20,10 +20,11 @@
 
 struct tunnel {
 	struct address source; /* outer */
-	__u32 outer_len;       /* bytes to take away */
+	__u32 room;	       /* bytes that the outer header grants the packet inside */
 	__u8 outer_ecn;
 	__u8 inner_ecn;
-	_Bool v6;
+	_Bool v6;	     /* the outer header */
+	_Bool inner_v6;	     /* the packet inside */
 	_Bool lengths_agree; /* the frame holds the outer packet, and that the inner one */
 };
 
@@ -62,56 +63,48 @@ static __always_inline void map_v4(struct address *to, __be32 from)
 	__builtin_memcpy(to->octets + 12, &from, sizeof(from));
 }
 
-/*
- * Headers with options are left to the kernel: the load balancer never sends them. Lengths may be
- * those of many packets merged by GRO, which keeps them right in both headers; it does not merge
- * tunnelled packets beyond what the length fields can say.
- */
-static __always_inline enum verdict read_v4(struct __sk_buff *skb, struct tunnel *t)
-{
-	const __u32 headers = 2 * sizeof(struct iphdr);
-	const struct iphdr *outer, *inner;
-	__u32 outer_total, inner_total;
-	void *data = front(skb, ETH_HLEN + sizeof(*outer));
-
-	if (!data)
-		return VERDICT_PASS_NOT_ENCAPSULATED;
-	outer = data + ETH_HLEN;
-	if (outer->protocol != IPPROTO_IPIP || *(__u8 *)outer != IPV4_PLAIN)
-		return VERDICT_PASS_NOT_ENCAPSULATED;
-	if (outer->frag_off & bpf_htons(IPV4_FRAGMENT))
-		return VERDICT_PASS_OUTER_FRAGMENT;
-	data = front(skb, ETH_HLEN + headers);
-	if (!data)
-		return VERDICT_PASS_UNREADABLE;
-	outer = data + ETH_HLEN;
-	inner = data + ETH_HLEN + sizeof(*outer);
-	if (!is_vip_v4(inner->daddr))
-		return VERDICT_PASS_NOT_VIP;
-
-	outer_total = bpf_ntohs(outer->tot_len);
-	inner_total = bpf_ntohs(inner->tot_len);
-	t->lengths_agree =
-		inner->version == 4 && inner->ihl >= 5 && inner_total >= inner->ihl * 4U &&
-		outer_total >= sizeof(*outer) + inner_total && ETH_HLEN + outer_total <= skb->len;
-	t->outer_len = sizeof(*outer);
-	t->outer_ecn = outer->tos & ECN_MASK;
-	t->inner_ecn = inner->tos & ECN_MASK;
-	t->v6 = 0;
-	map_v4(&t->source, outer->saddr);
-	return VERDICT_NEXT;
-}
-
 static __always_inline __u8 ecn_of_v6(const struct ipv6hdr *ip)
 {
 	return ((const __u8 *)ip)[1] >> ECN_SHIFT_V6 & ECN_MASK;
 }
 
-static __always_inline enum verdict read_v6(struct __sk_buff *skb, struct tunnel *t)
+/* set_inner answers whether the number of a protocol is that of an encapsulated packet. */
+static __always_inline _Bool set_inner(struct tunnel *t, __u8 protocol)
 {
-	const __u32 headers = 2 * sizeof(struct ipv6hdr);
-	const struct ipv6hdr *outer, *inner;
-	__u32 outer_payload, inner_payload;
+	t->inner_v6 = protocol == IPPROTO_IPV6;
+	return t->inner_v6 || protocol == IPPROTO_IPIP;
+}
+
+/*
+ * Headers with options are left to the kernel: the load balancer never sends them. Lengths may be
+ * those of many packets merged by GRO, which keeps them right in both headers; it does not merge
+ * tunnelled packets beyond what the length fields can say.
+ */
+static __always_inline enum verdict read_outer_v4(struct __sk_buff *skb, struct tunnel *t)
+{
+	const struct iphdr *outer;
+	__u32 total;
+	void *data = front(skb, ETH_HLEN + sizeof(*outer));
+
+	if (!data)
+		return VERDICT_PASS_NOT_ENCAPSULATED;
+	outer = data + ETH_HLEN;
+	if (!set_inner(t, outer->protocol) || *(__u8 *)outer != IPV4_PLAIN)
+		return VERDICT_PASS_NOT_ENCAPSULATED;
+	if (outer->frag_off & bpf_htons(IPV4_FRAGMENT))
+		return VERDICT_PASS_OUTER_FRAGMENT;
+	total = bpf_ntohs(outer->tot_len);
+	t->lengths_agree = total >= sizeof(*outer) && ETH_HLEN + total <= skb->len;
+	t->room = total - sizeof(*outer);
+	t->outer_ecn = outer->tos & ECN_MASK;
+	t->v6 = 0;
+	map_v4(&t->source, outer->saddr);
+	return VERDICT_NEXT;
+}
+
+static __always_inline enum verdict read_outer_v6(struct __sk_buff *skb, struct tunnel *t)
+{
+	const struct ipv6hdr *outer;
 	void *data = front(skb, ETH_HLEN + sizeof(*outer));
 
 	if (!data)
@@ -119,27 +112,59 @@ static __always_inline enum verdict read_v6(struct __sk_buff *skb, struct tunnel
 	outer = data + ETH_HLEN;
 	if (outer->nexthdr == IPPROTO_FRAGMENT)
 		return VERDICT_PASS_OUTER_FRAGMENT;
-	if (outer->nexthdr != IPPROTO_IPV6 || outer->version != IPV6_VERSION)
+	if (!set_inner(t, outer->nexthdr) || outer->version != IPV6_VERSION)
 		return VERDICT_PASS_NOT_ENCAPSULATED;
-	data = front(skb, ETH_HLEN + headers);
-	if (!data)
-		return VERDICT_PASS_UNREADABLE;
-	outer = data + ETH_HLEN;
-	inner = data + ETH_HLEN + sizeof(*outer);
-	if (!is_vip_v6(&inner->daddr))
-		return VERDICT_PASS_NOT_VIP;
-
-	outer_payload = bpf_ntohs(outer->payload_len);
-	inner_payload = bpf_ntohs(inner->payload_len);
-	t->lengths_agree = inner->version == IPV6_VERSION &&
-			   outer_payload >= sizeof(*inner) + inner_payload &&
-			   ETH_HLEN + sizeof(*outer) + outer_payload <= skb->len;
-	t->outer_len = sizeof(*outer);
+	t->room = bpf_ntohs(outer->payload_len);
+	t->lengths_agree = ETH_HLEN + sizeof(*outer) + t->room <= skb->len;
 	t->outer_ecn = ecn_of_v6(outer);
-	t->inner_ecn = ecn_of_v6(inner);
 	t->v6 = 1;
 	__builtin_memcpy(&t->source, &outer->saddr, sizeof(t->source));
 	return VERDICT_NEXT;
+}
+
+static __always_inline enum verdict read_inner_v4(struct __sk_buff *skb, struct tunnel *t,
+						  const __u32 offset)
+{
+	const struct iphdr *inner;
+	__u32 total;
+	void *data = front(skb, offset + sizeof(*inner));
+
+	if (!data)
+		return VERDICT_PASS_UNREADABLE;
+	inner = data + offset;
+	if (!is_vip_v4(inner->daddr))
+		return VERDICT_PASS_NOT_VIP;
+	total = bpf_ntohs(inner->tot_len);
+	t->lengths_agree = t->lengths_agree && inner->version == 4 && inner->ihl >= 5 &&
+			   total >= inner->ihl * 4U && total <= t->room;
+	t->inner_ecn = inner->tos & ECN_MASK;
+	return VERDICT_NEXT;
+}
+
+static __always_inline enum verdict read_inner_v6(struct __sk_buff *skb, struct tunnel *t,
+						  const __u32 offset)
+{
+	const struct ipv6hdr *inner;
+	void *data = front(skb, offset + sizeof(*inner));
+
+	if (!data)
+		return VERDICT_PASS_UNREADABLE;
+	inner = data + offset;
+	if (!is_vip_v6(&inner->daddr))
+		return VERDICT_PASS_NOT_VIP;
+	t->lengths_agree = t->lengths_agree && inner->version == IPV6_VERSION &&
+			   sizeof(*inner) + bpf_ntohs(inner->payload_len) <= t->room;
+	t->inner_ecn = ecn_of_v6(inner);
+	return VERDICT_NEXT;
+}
+
+/* read_inner is called with constants: the verifier then knows every offset. */
+static __always_inline enum verdict read_inner(struct __sk_buff *skb, struct tunnel *t,
+					       const __u32 offset)
+{
+	if (t->inner_v6)
+		return has_v6 ? read_inner_v6(skb, t, offset) : VERDICT_PASS_NOT_VIP;
+	return has_v4 ? read_inner_v4(skb, t, offset) : VERDICT_PASS_NOT_VIP;
 }
 
 /*
@@ -148,11 +173,17 @@ static __always_inline enum verdict read_v6(struct __sk_buff *skb, struct tunnel
  */
 static __always_inline enum verdict read_tunnel(struct __sk_buff *skb, struct tunnel *t)
 {
+	enum verdict v;
+
 	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return VERDICT_PASS_NOT_ENCAPSULATED;
-	if (has_v4 && skb->protocol == bpf_htons(ETH_P_IP))
-		return read_v4(skb, t);
-	if (has_v6 && skb->protocol == bpf_htons(ETH_P_IPV6))
-		return read_v6(skb, t);
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		v = read_outer_v4(skb, t);
+		return v ? v : read_inner(skb, t, ETH_HLEN + sizeof(struct iphdr));
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		v = read_outer_v6(skb, t);
+		return v ? v : read_inner(skb, t, ETH_HLEN + sizeof(struct ipv6hdr));
+	}
 	return VERDICT_PASS_NOT_ENCAPSULATED;
 }

@@ -26,6 +26,9 @@ enum verdict {
 	VERDICT_MSS_KEPT,    /* already small enough, or no MSS option */
 	VERDICT_MSS_CLAMPED, /* the normal case */
 	VERDICT_MSS_FAILED,  /* the kernel had no memory, or a bug; sent unclamped */
+	/* Ingress again. */
+	VERDICT_DECAPSULATED_V6_IN_V4, /* the normal case where a pool's backends are of the other family */
+	VERDICT_DECAPSULATED_V4_IN_V6, /* likewise */
 	VERDICT_COUNT,
 };
 

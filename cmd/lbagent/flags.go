@@ -44,7 +44,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringSliceVar(&vips, "vip", nil, "`ADDRESS` of a VIP, IPv4 or IPv6 (repeatable)")
 	set.StringSliceVar(&from, "from", nil, "`PREFIX` that outer headers may come from: the load balancers (repeatable)")
 	set.StringSliceVar(&f.options.Interfaces, "interface", nil, "`NAME` of an interface towards load balancers or clients (repeatable)")
-	set.StringSliceVar(&encap, "encap", []string{"ipip"}, "encapsulations to take off: ipip")
+	set.StringSliceVar(&encap, "encap", []string{"ipip"}, "how packets come: ipip (IPv4 or IPv6 in either), l2 (as they are), or both")
 	set.StringVar(&mss, "mss-clamp", "auto", "largest MSS that VIPs advertise: auto (what fits the MTU), off, or bytes")
 	set.StringVar(&attach, "attach", "auto", "kernel hook: auto, tcx (Linux 6.6 and later) or clsact")
 	set.StringVar(&f.options.StateDir, "state-dir", agent.DefaultStateDir, "directory for the originals of what is changed")
@@ -79,10 +79,9 @@ func (f *flags) check(set *pflag.FlagSet, encap []string) error {
 			return fmt.Errorf("flag --%s: %q is not one of %q", name, value, allowed)
 		}
 	}
-	for _, e := range encap {
-		if e != "ipip" {
-			return fmt.Errorf("flag --encap: %q is not known (ipip is)", e)
-		}
+	var err error
+	if f.options.Encaps, err = agent.ParseEncaps(encap); err != nil {
+		return fmt.Errorf("flag --encap: %w", err)
 	}
 	return nil
 }

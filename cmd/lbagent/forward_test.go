@@ -14,6 +14,27 @@ import (
 	"github.com/sluice-lb/sluice/agent/agenttest"
 )
 
+// verdictOf is the verdict of what is decapsulated.
+func verdictOf(v6, crossed bool) agent.Verdict {
+	switch {
+	case v6 && crossed:
+		return agent.VerdictDecapsulatedV6InV4
+	case v6:
+		return agent.VerdictDecapsulatedV6
+	case crossed:
+		return agent.VerdictDecapsulatedV4InV6
+	}
+	return agent.VerdictDecapsulatedV4
+}
+
+// way names a row: the family inside, and whether the one outside is the other.
+func way(v6, crossed bool) string {
+	if crossed {
+		return familyName(v6) + "-in-" + familyName(!v6)
+	}
+	return familyName(v6)
+}
+
 func TestEcho(t *testing.T) {
 	for _, hook := range hooks(t) {
 		t.Run(hook, func(t *testing.T) {
@@ -21,18 +42,51 @@ func TestEcho(t *testing.T) {
 			h.start(t, append(standard, "--attach", hook)...)
 			for _, v6 := range []bool{false, true} {
 				serveEcho(t, h.Backend, vipOf(v6))
-				mustClient(t, h.Lab, v6, 0).mustAnswer(t)
-			}
-			st := h.mustStatus(t)
-			for _, v := range []agent.Verdict{agent.VerdictDecapsulatedV4, agent.VerdictDecapsulatedV6} {
-				if n, _ := packets(st, v); n != 1 {
-					t.Errorf("%v: %d packets, want 1", v, n)
+				for _, crossed := range []bool{false, true} {
+					h.SetCrossed(t, crossed)
+					mustClient(t, h.Lab, v6, 0).mustAnswer(t)
+					if n, _ := packets(h.mustStatus(t), verdictOf(v6, crossed)); n != 1 {
+						t.Errorf("%v: %d packets, want 1", verdictOf(v6, crossed), n)
+					}
 				}
 			}
-			if i := st.Interfaces; len(i) != 1 || i[0].Hook != hook || !i[0].Ingress || !i[0].Egress {
+			if i := h.mustStatus(t).Interfaces; len(i) != 1 || i[0].Hook != hook || !i[0].Ingress || !i[0].Egress {
 				t.Errorf("interfaces %+v", i)
 			}
 		})
+	}
+}
+
+// With l2 alone nothing is decapsulated and nothing clamped; VIPs and sysctls are what it is for.
+func TestBare(t *testing.T) {
+	h := mustHost(t)
+	h.SetBare(t, true)
+	vips := []string{"--vip", agenttest.VIPv4.String(), "--vip", agenttest.VIPv6.String(), "--interface", agenttest.BackendDevice}
+	p := h.start(t, append(vips, "--encap", "l2")...)
+	for _, v6 := range []bool{false, true} {
+		serveEcho(t, h.Backend, vipOf(v6))
+		mustClient(t, h.Lab, v6, 0).mustAnswer(t)
+	}
+	st := h.mustStatus(t)
+	if i := st.Interfaces; len(i) != 1 || i[0].Ingress || st.Encap != "l2" || st.MSSLimitV4 != 1460 || st.MSSLimitV6 != 1440 {
+		t.Errorf("status %+v", st)
+	}
+	p.terminate(t)
+	h.mustDetach(t)
+}
+
+// An agent for both lets through what comes as it is and decapsulates the rest.
+func TestBareBesideTunnel(t *testing.T) {
+	h := mustHost(t)
+	h.start(t, append(standard, "--encap", "ipip,l2")...)
+	serveEcho(t, h.Backend, agenttest.VIPv4)
+	c := mustClient(t, h.Lab, false, 0)
+	c.mustAnswer(t)
+	h.SetBare(t, true)
+	c.mustAnswer(t)
+	st := h.mustStatus(t)
+	if n, _ := packets(st, agent.VerdictDecapsulatedV4); n != 1 || st.Encap != "ipip,l2" {
+		t.Errorf("%d packets were decapsulated, want 1 of 2; encap %q", n, st.Encap)
 	}
 }
 
@@ -67,22 +121,25 @@ func TestCongestionMark(t *testing.T) {
 	h := mustHost(t)
 	h.start(t, standard...)
 	for _, v6 := range []bool{false, true} {
-		t.Run(familyName(v6), func(t *testing.T) {
-			serveEcho(t, h.Backend, vipOf(v6))
-			c := mustClient(t, h.Lab, v6, ect0)
-			for _, outer := range []uint8{ect0, ce} {
-				h.SetOuterECN(t, outer)
-				if seen, ok := c.ask(t, "congested?", 3*time.Second); !ok || seen != outer {
-					t.Errorf("outer %d: receiver saw %d, answered %t", outer, seen, ok)
+		serveEcho(t, h.Backend, vipOf(v6))
+		for _, crossed := range []bool{false, true} {
+			t.Run(way(v6, crossed), func(t *testing.T) {
+				h.SetCrossed(t, crossed)
+				c := mustClient(t, h.Lab, v6, ect0)
+				for _, outer := range []uint8{ect0, ce} {
+					h.SetOuterECN(t, outer)
+					if seen, ok := c.ask(t, "congested?", 3*time.Second); !ok || seen != outer {
+						t.Errorf("outer %d: receiver saw %d, answered %t", outer, seen, ok)
+					}
 				}
-			}
-			if _, ok := mustClient(t, h.Lab, v6, notECT).ask(t, "deaf to marks", 50*time.Millisecond); ok {
-				t.Error("a mark was lost: CE outside not-ECT must be dropped")
-			}
-		})
+				if _, ok := mustClient(t, h.Lab, v6, notECT).ask(t, "deaf to marks", 50*time.Millisecond); ok {
+					t.Error("a mark was lost: CE outside not-ECT must be dropped")
+				}
+			})
+		}
 	}
-	if n, _ := packets(h.mustStatus(t), agent.VerdictCEDropped); n != 2 {
-		t.Errorf("%d packets were dropped, want 2", n)
+	if n, _ := packets(h.mustStatus(t), agent.VerdictCEDropped); n != 4 {
+		t.Errorf("%d packets were dropped, want 4", n)
 	}
 }
 
@@ -105,43 +162,51 @@ func TestUpload(t *testing.T) {
 			continue // veth merges nothing there
 		}
 		for _, v6 := range []bool{false, true} {
-			t.Run(mode.name+"-"+familyName(v6), func(t *testing.T) {
-				h := mustHost(t)
-				h.start(t, standard...)
-				features := map[string]bool{}
-				for _, f := range whole {
-					features[f] = mode.tso
-				}
-				h.SetClientOffload(t, features)
-				h.SetBackendOffload(t, map[string]bool{"rx-gro": mode.gro})
-				received := mustListen(t, h.Backend, vipOf(v6))
-				conn := mustDial(t, h.Lab, v6)
-				begin := time.Now()
-				if err := conn.SetDeadline(begin.Add(30 * time.Second)); err != nil {
-					t.Fatal(err)
-				}
-				block := make([]byte, 1<<20)
-				for range size / len(block) {
-					if _, err := conn.Write(block); err != nil {
-						t.Fatal(err)
+			for _, crossed := range []bool{false, true} {
+				t.Run(mode.name+"-"+way(v6, crossed), func(t *testing.T) {
+					h := mustHost(t)
+					h.SetCrossed(t, crossed)
+					h.start(t, standard...)
+					features := map[string]bool{}
+					for _, f := range whole {
+						features[f] = mode.tso
 					}
-				}
-				conn.Close()
-				if n := <-received; n != size {
-					t.Fatalf("%d of %d bytes arrived", n, size)
-				}
-				v := agent.VerdictDecapsulatedV4
-				if v6 {
-					v = agent.VerdictDecapsulatedV6
-				}
-				n, bytes := packets(h.mustStatus(t), v)
-				t.Logf("%v, %d packets of %d bytes", time.Since(begin), n, bytes/n)
-				if mean := bytes / n; mean < mode.leastSize || mean > mode.mostSize {
-					t.Errorf("mean size %d bytes, want %d to %d: the mode was not met", mean, mode.leastSize, mode.mostSize)
-				}
-			})
+					h.SetClientOffload(t, features)
+					h.SetBackendOffload(t, map[string]bool{"rx-gro": mode.gro})
+					upload(t, h, v6, size)
+					n, bytes := packets(h.mustStatus(t), verdictOf(v6, crossed))
+					if n == 0 {
+						t.Fatalf("no %v", verdictOf(v6, crossed))
+					}
+					if mean := bytes / n; mean < mode.leastSize || mean > mode.mostSize {
+						t.Errorf("mean size %d bytes, want %d to %d: the mode was not met", mean, mode.leastSize, mode.mostSize)
+					}
+				})
+			}
 		}
 	}
+}
+
+// upload sends so many bytes to a VIP and sees that they arrive.
+func upload(t *testing.T, h *host, v6 bool, size int) {
+	t.Helper()
+	received := mustListen(t, h.Backend, vipOf(v6))
+	conn := mustDial(t, h.Lab, v6)
+	begin := time.Now()
+	if err := conn.SetDeadline(begin.Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, 1<<20)
+	for range size / len(block) {
+		if _, err := conn.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close()
+	if n := <-received; n != int64(size) {
+		t.Fatalf("%d of %d bytes arrived", n, size)
+	}
+	t.Logf("%v", time.Since(begin))
 }
 
 // The SYN-ACK on the client's wire has an MSS that fits with the outer header, and the checksum is right.
@@ -150,7 +215,7 @@ func TestMSS(t *testing.T) {
 		clamp  string
 		v4, v6 uint16
 	}{
-		{"auto", 1440, 1400},
+		{"auto", 1420, 1400},
 		{"1000", 1000, 1000},
 		{"9000", 1460, 1440},
 		{"off", 1460, 1440},

@@ -302,7 +302,7 @@ func TestRepair(t *testing.T) {
 			if err := h.Backend.LinkSetMTU(eth, 1400); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "MSS limit follows the MTU", func() bool { return h.mustStatus(t).MSSLimitV4 == 1340 })
+			eventually(t, "MSS limit follows the MTU", func() bool { return h.mustStatus(t).MSSLimitV4 == 1320 })
 			if got := sysctlOf(t, h.Backend, strict); got != "0" {
 				t.Errorf("rp_filter is %s, want 0", got)
 			}

@@ -36,6 +36,7 @@ func printAgent(w io.Writer, st *agent.Status) {
 		from = append(from, p.String())
 	}
 	fmt.Fprintf(w, "agent:\t%s\nversion:\t%s\nfrom:\t%s\n", running, st.Version, strings.Join(from, " "))
+	fmt.Fprintf(w, "encap:\t%s\n", st.Encap)
 	fmt.Fprintf(w, "mss clamp:\t%s (v4 %d, v6 %d)\n", st.MSSClamp, st.MSSLimitV4, st.MSSLimitV6)
 }
 

@@ -24,11 +24,16 @@ func (c *cli) createBackendCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		encap, err := fields.ownEncap()
+		if err != nil {
+			return err
+		}
 		answer, err := call(ctx, c, sluicev1.SluiceClient.CreateBackend, &sluicev1.CreateBackendRequest{
 			Pool: pool,
 			Backend: &sluicev1.Backend{
 				Name: name, Address: fields.address,
 				Weight: given(cmd, "weight", fields.weight), Scale: given(cmd, "scale", fields.scale), Admin: order,
+				Encap: encap,
 			},
 			Options: c.writeOptions(),
 		})

@@ -60,6 +60,14 @@ func (b backendItem) drainText() string {
 	return "ended, it kept no flows"
 }
 
+// encap is the encap in force, and whose it is.
+func (b backendItem) encap() string {
+	if b.Encap == "" {
+		return b.EffectiveEncap + ", the pool's"
+	}
+	return b.EffectiveEncap + ", its own"
+}
+
 func (c *cli) backendFacts(b backendItem) []fact {
 	state := b.NextHop.State
 	if b.NextHop.Since != nil {
@@ -79,7 +87,7 @@ func (c *cli) backendFacts(b backendItem) []fact {
 	facts := []fact{
 		{"Name", b.Name}, {"Pool", b.Pool}, {"Address", b.Address},
 		{"Weight", weight},
-		{"Admin", b.order()},
+		{"Admin", b.order()}, {"Encap", b.encap()},
 	}
 	facts = append(facts, b.Health.facts(c.now())...)
 	facts = append(facts, []fact{

@@ -87,7 +87,23 @@ type backendFields struct {
 	weight  uint32
 	scale   float64
 	admin   string
+	encap   string
 }
+
+// ownEncap is the flag --encap; unspecified, which is the pool's, where it is absent or says so.
+func (f *backendFields) ownEncap() (sluicev1.Encap, error) {
+	if f.encap == "" || f.encap == poolsEncap {
+		return sluicev1.Encap_ENCAP_UNSPECIFIED, nil
+	}
+	e, err := lb.ParseEncap(f.encap)
+	if err != nil {
+		return 0, usagef("--%v, %s", err, poolsEncap)
+	}
+	return translate.EncapToProto(e), nil
+}
+
+// poolsEncap is the word for a backend without an encap of its own.
+const poolsEncap = "pool"
 
 // order is the flag --admin; unset where it is absent.
 func (f *backendFields) order() (sluicev1.Admin, error) {
@@ -106,6 +122,9 @@ func backendFlags(cmd *cobra.Command) *backendFields {
 	cmd.Flags().StringVar(&f.address, "address", "", "IPv4 or IPv6 address of the server")
 	cmd.Flags().Uint32Var(&f.weight, "weight", lb.DefaultWeight, "nominal share of slots, 0 to 65535")
 	cmd.Flags().Float64Var(&f.scale, "scale", 1, "factor on the weight, 0 to 100")
+	encaps := append(words(lb.Encaps), poolsEncap)
+	cmd.Flags().StringVar(&f.encap, "encap", "", "how packets travel to it: "+strings.Join(encaps, ", ")+" (as the pool says)")
+	_ = cmd.RegisterFlagCompletionFunc("encap", cobra.FixedCompletions(encaps, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&f.admin, "admin", "", "enabled, drained (takes no new flows) or disabled (takes no packets)")
 	return f
 }

@@ -95,6 +95,7 @@ var backendColumns = []column[backendItem]{
 	{title: "KEEPS", right: true, cell: func(b backendItem) string { return decimal(b.KeepsSlots) }},
 	{title: "FLOWS", right: true, cell: func(b backendItem) string { return decimal(b.Flows) }},
 	{title: "NEXT-HOP", cell: func(b backendItem) string { return b.NextHop.State }},
+	{title: "ENCAP", wide: true, cell: func(b backendItem) string { return b.EffectiveEncap }},
 	{title: "INTERFACE", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.Interface) }},
 	{title: "GATEWAY", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.Gateway) }},
 	{title: "MAC", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.MAC) }},

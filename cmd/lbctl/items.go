@@ -82,13 +82,23 @@ type configuredBackend struct {
 	Scale   float64 `json:"scale"`
 	// Admin is empty for a backend that is leaving: it is no longer configured.
 	Admin string `json:"admin,omitempty"`
+	// Encap is its own; empty where it is the pool's.
+	Encap string `json:"encap,omitempty"`
 }
 
 func configuredBackendOf(b *sluicev1.Backend) configuredBackend {
 	return configuredBackend{
 		Name: b.GetName(), Address: b.GetAddress(), Weight: b.GetWeight(), Scale: b.GetScale(),
-		Admin: word("ADMIN_", b.GetAdmin().String()),
+		Admin: word("ADMIN_", b.GetAdmin().String()), Encap: encapWord(b.GetEncap()),
 	}
+}
+
+// encapWord is empty for an encap that is not given.
+func encapWord(e sluicev1.Encap) string {
+	if e == sluicev1.Encap_ENCAP_UNSPECIFIED {
+		return ""
+	}
+	return word("ENCAP_", e.String())
 }
 
 func poolItemOf(p *sluicev1.PoolStatus) poolItem {
@@ -111,6 +121,7 @@ type backendItem struct {
 	Pool string `json:"pool"`
 	configuredBackend
 	EffectiveWeight uint32      `json:"effective_weight"`
+	EffectiveEncap  string      `json:"effective_encap"`
 	Slots           uint32      `json:"slots"`
 	PoolSlots       uint32      `json:"pool_slots"`
 	NextHop         nextHopItem `json:"next_hop"`
@@ -141,8 +152,8 @@ func backendItemOf(b *sluicev1.BackendStatus) backendItem {
 	hop := b.GetNextHop()
 	out := backendItem{
 		Pool: b.GetPool(), configuredBackend: configuredBackendOf(b.GetBackend()), EffectiveWeight: b.GetEffectiveWeight(),
-		Health: backendHealthItemOf(b.GetHealth()),
-		Slots:  b.GetSlots(), PoolSlots: b.GetPoolSlots(), Counter: counterOf(b.GetCounter()), Index: b.GetIndex(),
+		EffectiveEncap: word("ENCAP_", b.GetEncap().String()), Health: backendHealthItemOf(b.GetHealth()),
+		Slots: b.GetSlots(), PoolSlots: b.GetPoolSlots(), Counter: counterOf(b.GetCounter()), Index: b.GetIndex(),
 		NextHop: nextHopItem{
 			State: word("STATE_", hop.GetState().String()), Interface: hop.GetInterface(), Gateway: hop.GetGateway(),
 			MAC: hop.GetMac(), Source: hop.GetSource(), MTU: hop.GetMtu(),

@@ -410,6 +410,9 @@ func (s *server) SetBackend(ctx context.Context, r *sluicev1.SetBackendRequest) 
 		if r.Scale != nil {
 			b.Scale = r.Scale
 		}
+		if r.Encap != nil {
+			b.Encap = r.GetEncap()
+		}
 		p.Backends[i], err = translate.BackendFromProto("backend", b)
 		return err
 	})
@@ -454,7 +457,7 @@ func (s *server) ListBackends(ctx context.Context, r *sluicev1.ListBackendsReque
 			item := &sluicev1.BackendStatus{
 				Pool: p.Name, Backend: translate.BackendToProto(b), EffectiveWeight: s.effectiveWeight(p, i), Index: index,
 				Slots: owned(tables(s.effective())[p.Name], i), PoolSlots: p.SlotCount(), NextHop: hop(b), Counter: s.counter(5),
-				Health: s.backendHealth(p, b),
+				Health: s.backendHealth(p, b), Encap: translate.EncapToProto(p.EncapOf(b)),
 			}
 			s.motion.describe(item, b, s.clock)
 			out.Backends = append(out.Backends, item)

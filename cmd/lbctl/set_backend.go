@@ -18,10 +18,14 @@ func (c *cli) setBackendCommand() *cobra.Command {
 		cmd.Flags().Lookup(flag).DefValue = "0" // what is not named stays: the help must not show a default
 	}
 	cmd.RunE = c.does(func(ctx context.Context, args []string) error {
-		if err := needsOne(cmd, "address", "weight", "scale", "admin"); err != nil {
+		if err := needsOne(cmd, "address", "weight", "scale", "admin", "encap"); err != nil {
 			return err
 		}
 		order, err := fields.order()
+		if err != nil {
+			return err
+		}
+		encap, err := fields.ownEncap()
 		if err != nil {
 			return err
 		}
@@ -32,6 +36,7 @@ func (c *cli) setBackendCommand() *cobra.Command {
 		answer, err := call(ctx, c, sluicev1.SluiceClient.SetBackend, &sluicev1.SetBackendRequest{
 			Pool: pool, Name: name, Address: given(cmd, "address", fields.address),
 			Weight: given(cmd, "weight", fields.weight), Scale: given(cmd, "scale", fields.scale), Admin: order,
+			Encap:   given(cmd, "encap", encap),
 			Options: c.writeOptions(),
 		})
 		if err != nil {

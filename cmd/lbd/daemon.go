@@ -76,6 +76,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.watcher = nexthop.New(d.netlink, d.interfaces, d.log)
 	d.checker = health.New(health.Options{Gone: control.HostGone(d.watcher), Log: d.log})
 	d.metrics = metrics.New(version.String(), d.log)
+	d.watcher.UseSources(d.sources)
 	d.engine = control.NewEngine(control.Options{
 		Dataplane: d.dp, Store: d.store, NextHops: d.watcher, Health: d.checker, Seed: d.store.Seed(), Limits: d.limits, Log: d.log, Attach: d.dp.Attach,
 		Applied: d.metrics.Applied,

@@ -36,6 +36,7 @@ func openXDP(s settings, o opening) (dataplane, error) {
 		BPFFSDir:      s.bpffsDir,
 		Seed:          o.seed,
 		Limits:        s.limits,
+		SourceEntropy: s.sources != lb.OuterSources{},
 		UnmatchedDrop: s.unmatched == "drop",
 		Log:           o.log.With("component", "xdp"),
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,9 @@ func readNodeFile(s *settings, name string, data []byte) error {
 				roles[role.String()] = r.rules(role, &s.roles)
 			}
 			r.object(path, n, roles)
+		},
+		"encap_source": func(path string, n *yaml.Node) {
+			r.object(path, n, fields{"v4": r.prefix(&s.sources.V4), "v6": r.prefix(&s.sources.V6)})
 		},
 		"limits": func(path string, n *yaml.Node) {
 			r.object(path, n, fields{
@@ -115,6 +119,17 @@ func (r *nodeReader) text(to *string) func(string, *yaml.Node) {
 			return
 		}
 		*to = n.Value
+	}
+}
+
+func (r *nodeReader) prefix(to *netip.Prefix) func(string, *yaml.Node) {
+	return func(path string, n *yaml.Node) {
+		p, err := netip.ParsePrefix(n.Value)
+		if n.Kind != yaml.ScalarNode || err != nil {
+			r.fault(n, path, "%q: must be a prefix, such as 198.18.0.0/24 or fd00:1::/64", n.Value)
+			return
+		}
+		*to = p
 	}
 }
 

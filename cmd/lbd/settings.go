@@ -40,6 +40,8 @@ type settings struct {
 	limits    lb.Limits
 	// history is how many revisions are kept.
 	history uint32
+	// sources are the prefixes of outer sources; none: the egress interface's address.
+	sources lb.OuterSources
 	// logFormat is text or json.
 	logFormat string
 	verbose   bool
@@ -149,7 +151,7 @@ func (s settings) validate() error {
 	if s.history < store.MinHistory {
 		return fmt.Errorf("history %d: must be at least %d (the newest revision, and the one to go back to)", s.history, store.MinHistory)
 	}
-	return errors.Join(s.validateAPI(), s.validateHTTP(), s.limits.Validate())
+	return errors.Join(s.validateAPI(), s.validateHTTP(), s.sources.Validate(), s.limits.Validate())
 }
 
 // validateAPI has TCP only with certificates: what the API takes decides over all traffic.

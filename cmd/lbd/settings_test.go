@@ -2,12 +2,14 @@ package main
 
 import (
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sluice-lb/sluice/control/access"
 	"github.com/sluice-lb/sluice/lb"
@@ -73,6 +75,10 @@ func TestSettings(t *testing.T) {
 		{"part-of-a-file", "limits: {vips: 5}", []string{"--interface=eth0", "-v"},
 			with(defaults, func(s *settings) { s.interfaces, s.limits.VIPs, s.verbose = []string{"eth0"}, 5, true })},
 		{"no-http", wholeFile, []string{"--http="}, with(whole, func(s *settings) { s.http = "" })},
+		{"encap-source", "interfaces: [eth0]\nencap_source: {v4: 198.18.7.0/24, v6: \"fd00:7::/64\"}\n", nil, with(defaults, func(s *settings) {
+			s.interfaces = []string{"eth0"}
+			s.sources = lb.OuterSources{V4: netip.MustParsePrefix("198.18.7.0/24"), V6: netip.MustParsePrefix("fd00:7::/64")}
+		})},
 		{"empty-file", "# nothing\n", []string{"--interface=eth0"}, with(defaults, func(s *settings) { s.interfaces = []string{"eth0"} })},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -81,7 +87,7 @@ func TestSettings(t *testing.T) {
 				args = append(args, "--config", mustWrite(t, "node.yaml", row.file))
 			}
 			got, err := readSettings(args, io.Discard)
-			if diff := cmp.Diff(row.want, got, cmp.AllowUnexported(settings{})); diff != "" || err != nil {
+			if diff := cmp.Diff(row.want, got, cmp.AllowUnexported(settings{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" || err != nil {
 				t.Errorf("err %v, diff %s", err, diff)
 			}
 		})
@@ -119,6 +125,11 @@ func TestBadSettings(t *testing.T) {
 		{"http", "", []string{"--interface=a", "--http=localhost"}, `http "localhost": must be HOST:PORT`},
 		{"http-hosts", "interfaces: [a]\nhttp_hosts: [lb1, 'lb1:80']", nil, `http_hosts[1] "lb1:80": must be a name`},
 		{"flow-limits", "interfaces: [a]\nlimits: {flows_v6: 16777217}", nil, "limits.flows_v6: 16777217 is out of range"},
+		{"source-not-a-prefix", "encap_source: {v4: 198.18.0.1}", nil, `node.yaml:1:20: encap_source.v4: "198.18.0.1": must be a prefix`},
+		{"source-host-bits", "interfaces: [a]\nencap_source: {v4: 198.18.0.1/24}", nil, `encap_source.v4: prefix "198.18.0.1/24": has host bits (write "198.18.0.0/24")`},
+		{"source-family", "interfaces: [a]\nencap_source: {v6: 198.18.0.0/24}", nil, `encap_source.v6: prefix "198.18.0.0/24": is IPv4`},
+		{"source-short", "interfaces: [a]\nencap_source: {v4: 16.0.0.0/4}", nil, `encap_source.v4: prefix "16.0.0.0/4": is shorter than /8`},
+		{"source-loopback", "interfaces: [a]\nencap_source: {v4: 127.0.0.0/8}", nil, `encap_source.v4: prefix "127.0.0.0/8": not an address`},
 		{"unmatched", "interfaces: [a]\nunmatched: reject", nil, `unmatched "reject": must be one of pass, drop`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

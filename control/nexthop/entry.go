@@ -56,7 +56,8 @@ func (s Status) Hop() lb.NextHop {
 		return lb.NextHop{}
 	}
 	r := s.Route
-	return lb.NextHop{Interface: r.Interface, InterfaceMAC: r.InterfaceMAC, Source: r.Source, MTU: r.MTU, MAC: s.MAC}
+	return lb.NextHop{Interface: r.Interface, InterfaceMAC: r.InterfaceMAC, Source: r.Source, SourceBits: r.SourceBits,
+		Direct: !r.Gateway.IsValid(), MTU: r.MTU, MAC: s.MAC}
 }
 
 // entry is one watched address.

@@ -25,8 +25,10 @@ type Route struct {
 	Interface    string
 	Index        int
 	InterfaceMAC lb.MAC
-	// Source is the address that the node's own packets would have.
-	Source netip.Addr
+	// Source is the address that the node's own packets would have, or the Watcher's for outer headers; SourceBits is how many
+	// of its lowest bits vary with the flow then.
+	Source     netip.Addr
+	SourceBits uint8
 	// Gateway is the router's address; invalid where the destination is on the link.
 	Gateway netip.Addr
 	// MTU is the smaller of the interface's and the route's, in bytes.

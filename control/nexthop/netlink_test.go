@@ -167,7 +167,7 @@ func TestRealNeighbours(t *testing.T) {
 	}
 	near := mustLink(t, s.nearHandle, "near0").Attrs()
 	for address, source := range map[netip.Addr]string{four: "10.9.0.1", six: "fd00:9::1"} {
-		want := lb.NextHop{Interface: "near0", InterfaceMAC: lb.MAC(near.HardwareAddr), Source: netip.MustParseAddr(source), MTU: 1500, MAC: macOf(t, s.farHandle, "far0")}
+		want := lb.NextHop{Interface: "near0", InterfaceMAC: lb.MAC(near.HardwareAddr), Source: netip.MustParseAddr(source), Direct: true, MTU: 1500, MAC: macOf(t, s.farHandle, "far0")}
 		if got := w.Hops([]netip.Addr{address})[address]; got != want {
 			t.Errorf("%s: %+v, want %+v", address, got, want)
 		}

@@ -27,6 +27,8 @@ type Watcher struct {
 	managed []string
 	log     *slog.Logger
 
+	sources lb.OuterSources
+
 	changes chan struct{} // capacity 1
 	wake    chan struct{} // capacity 1: the set of addresses changed, timers must be set again
 
@@ -47,6 +49,16 @@ func New(kernel Kernel, managed []string, log *slog.Logger) *Watcher {
 		entries: map[netip.Addr]*entry{},
 		moved:   make(chan struct{}),
 	}
+}
+
+// UseSources makes outer sources come from prefixes instead of the egress interface. Call it before Track.
+func (w *Watcher) UseSources(sources lb.OuterSources) { w.sources = sources }
+
+// withSource is the route with the outer source that the node's settings say.
+func (w *Watcher) withSource(r Route) Route {
+	hop := w.sources.Apply(lb.NextHop{Interface: r.Interface, Source: r.Source})
+	r.Source, r.SourceBits = hop.Source, hop.SourceBits
+	return r
 }
 
 // Changes receives after one or more next hops changed.
@@ -168,7 +180,7 @@ func (w *Watcher) lookLocked(addresses []netip.Addr) bool {
 		e := w.entries[a]
 		before := e.Status
 		r, ok := routes[a]
-		e.setRoute(r, ok)
+		e.setRoute(w.withSource(r), ok)
 		e.setNeighbour(neighbours[e.Route.neighbour(a)])
 		w.enterLocked(e, before)
 	}

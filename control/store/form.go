@@ -69,6 +69,7 @@ type (
 		Weight  uint32     `json:"weight"`
 		Scale   uint32     `json:"scale"`           // thousandths
 		Admin   string     `json:"admin,omitempty"` // absent: enabled
+		Encap   string     `json:"encap,omitempty"` // absent: the pool's
 	}
 	formVIP struct {
 		Name     string     `json:"name"`
@@ -82,6 +83,8 @@ type (
 		Interface    string     `json:"interface"`
 		InterfaceMAC formMAC    `json:"interface_mac"`
 		Source       netip.Addr `json:"source"`
+		SourceBits   uint8      `json:"source_bits,omitempty"`
+		Direct       bool       `json:"direct,omitempty"`
 		MTU          uint32     `json:"mtu"`
 		MAC          formMAC    `json:"mac"`
 	}

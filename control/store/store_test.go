@@ -45,7 +45,7 @@ func mustClose(t testing.TB, s *store.Store) {
 func state(publication uint64) *lb.State {
 	v4, v6 := netip.MustParseAddr("10.9.3.2"), netip.MustParseAddr("fd00:9::2")
 	hop4 := lb.NextHop{Interface: "eth0", InterfaceMAC: lb.MAC{2, 0, 0, 0, 0, 1}, Source: netip.MustParseAddr("10.9.0.1"), MTU: 1500, MAC: lb.MAC{2, 0, 0, 0, 0, 2}}
-	hop6 := lb.NextHop{Interface: "eth1", InterfaceMAC: lb.MAC{2, 0, 0, 0, 0, 3}, Source: netip.MustParseAddr("fd00:9::1"), MTU: 9000}
+	hop6 := lb.NextHop{Interface: "eth1", SourceBits: 32, Direct: true, InterfaceMAC: lb.MAC{2, 0, 0, 0, 0, 3}, Source: netip.MustParseAddr("fd00:9::1"), MTU: 9000}
 	placed := hop4
 	placed.MAC = lb.MAC{}
 	return &lb.State{
@@ -65,7 +65,7 @@ func state(publication uint64) *lb.State {
 					Type: lb.CheckHTTP, Port: 1, Path: "/p", Host: "h", Expect: lb.StatusRange{Low: 2, High: 3}, Query: "q", Service: "s",
 					Interval: 4, Timeout: 5, Rise: 6, Fall: 7,
 				}, DrainMax: time.Hour, DrainIdle: time.Minute, Backends: []lb.Backend{{Name: "b", Address: v6, Weight: 65535, Scale: lb.MaxScale}}},
-				{Name: "web", Backends: []lb.Backend{{Name: "a", Address: v4, Weight: 0, Scale: 0}}},
+				{Name: "web", Backends: []lb.Backend{{Name: "a", Address: v4, Weight: 0, Scale: 0, Encap: lb.OverrideEncap(lb.EncapL2)}}},
 			},
 			VIPs: []lb.VIP{{Name: "web", Address: netip.MustParseAddr("198.51.100.10"), Protocol: lb.UDP, Ports: []uint16{53, 65535}, Pool: "web"}},
 		},
@@ -74,7 +74,7 @@ func state(publication uint64) *lb.State {
 			Copy:  1,
 			VIPs:  map[string]uint32{"web": 3},
 			Pools: map[string]lb.PoolPlace{"web": {Index: 1, Base: 4096, Slots: 1024}},
-			Backends: map[string]lb.BackendPlace{"web/a": {Index: 9, Address: v4, Encap: lb.EncapIPIP, Hop: placed}, "six/b": {Index: 10, Address: v6},
+			Backends: map[string]lb.BackendPlace{"web/a": {Index: 9, Address: v4, Encap: lb.EncapIPIP, Hop: placed}, "six/b": {Index: 10, Address: v6, Encap: lb.EncapL2},
 				"web/b@10.9.4.2": {Index: 11, Address: netip.MustParseAddr("10.9.4.2"), Hop: placed}},
 		},
 	}

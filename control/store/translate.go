@@ -102,7 +102,7 @@ func changingOf(groups []formSlots) map[string]lb.SlotStates {
 }
 
 func formBackendOf(b lb.Backend) formBackend {
-	f := formBackend{Name: b.Name, Address: b.Address, Weight: b.Weight, Scale: uint32(b.Scale)}
+	f := formBackend{Name: b.Name, Address: b.Address, Weight: b.Weight, Scale: uint32(b.Scale), Encap: b.Encap.String()}
 	if b.Admin != lb.AdminEnabled {
 		f.Admin = b.Admin.String()
 	}
@@ -113,17 +113,27 @@ func (f formBackend) backend() (lb.Backend, error) {
 	b := lb.Backend{Name: f.Name, Address: f.Address, Weight: f.Weight, Scale: lb.Scale(f.Scale)}
 	var err error
 	if f.Admin != "" {
-		b.Admin, err = lb.ParseAdmin(f.Admin)
+		if b.Admin, err = lb.ParseAdmin(f.Admin); err != nil {
+			return b, err
+		}
 	}
-	return b, err
+	if f.Encap != "" {
+		encap, err := lb.ParseEncap(f.Encap)
+		if err != nil {
+			return b, fmt.Errorf("backend %q: %w", f.Name, err)
+		}
+		b.Encap = lb.OverrideEncap(encap)
+	}
+	return b, nil
 }
 
 func formOfHop(address netip.Addr, h lb.NextHop) formHop {
-	return formHop{address, h.Interface, formMAC(h.InterfaceMAC), h.Source, h.MTU, formMAC(h.MAC)}
+	return formHop{address, h.Interface, formMAC(h.InterfaceMAC), h.Source, h.SourceBits, h.Direct, h.MTU, formMAC(h.MAC)}
 }
 
 func (f formHop) hop() lb.NextHop {
-	return lb.NextHop{Interface: f.Interface, InterfaceMAC: lb.MAC(f.InterfaceMAC), Source: f.Source, MTU: f.MTU, MAC: lb.MAC(f.MAC)}
+	return lb.NextHop{Interface: f.Interface, InterfaceMAC: lb.MAC(f.InterfaceMAC), Source: f.Source, SourceBits: f.SourceBits,
+		Direct: f.Direct, MTU: f.MTU, MAC: lb.MAC(f.MAC)}
 }
 
 // state translates back. The tables are the caller's to build.

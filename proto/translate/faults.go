@@ -83,6 +83,7 @@ func (f *faults) backend(path string, b *sluicev1.Backend) lb.Backend {
 		Weight:  lb.DefaultWeight,
 		Scale:   lb.ScaleOne,
 		Admin:   f.admin(path+".admin", b.GetAdmin()),
+		Encap:   f.override(path+".encap", b.GetEncap()),
 	}
 	if b != nil && b.Weight != nil {
 		out.Weight = b.GetWeight()

@@ -22,10 +22,10 @@ func TestConfigSurvivesTheRoundTrip(t *testing.T) {
 	}
 	want := lb.Config{
 		Pools: []lb.Pool{
-			{Name: "empty", Slots: 2048},
+			{Name: "empty", Slots: 2048, Encap: lb.EncapL2},
 			{Name: "web", Backends: []lb.Backend{
-				{Name: "web-1", Address: netip.MustParseAddr("10.9.3.2"), Weight: 0, Scale: 0},
-				{Name: "web-2", Address: netip.MustParseAddr("2001:db8::2"), Weight: 65535, Scale: lb.MaxScale},
+				{Name: "web-1", Address: netip.MustParseAddr("10.9.3.2"), Weight: 0, Scale: 0, Encap: lb.OverrideEncap(lb.EncapL2)},
+				{Name: "web-2", Address: netip.MustParseAddr("2001:db8::2"), Weight: 65535, Scale: lb.MaxScale, Encap: lb.OverrideEncap(lb.EncapIPIP)},
 			}},
 			{Name: "scales", Backends: every},
 		},
@@ -89,7 +89,7 @@ func TestEveryFaultIsReported(t *testing.T) {
 		t.Fatalf("got %T, want lb.Violations", err)
 	}
 	want := lb.Violations{
-		{Path: "pools[0].encap", Message: "encap 9 is unknown (use ipip)"},
+		{Path: "pools[0].encap", Message: "encap 9 is unknown (use ipip or l2)"},
 		{Path: "pools[0].backends[1].address", Message: `"10.9.0" is not an IPv4 or IPv6 address`},
 		{Path: "pools[0].backends[1].scale", Message: "scale 0.0001: must have at most three decimals"},
 		{Path: "pools[0].backends[2].address", Message: "required (an IPv4 or IPv6 address)"},

@@ -23,8 +23,19 @@ func ProtocolToProto(p lb.Protocol) sluicev1.Protocol {
 
 // EncapToProto translates an encap; one that lb does not know becomes ENCAP_UNSPECIFIED.
 func EncapToProto(e lb.Encap) sluicev1.Encap {
-	if e == lb.EncapIPIP {
+	switch e {
+	case lb.EncapIPIP:
 		return sluicev1.Encap_ENCAP_IPIP
+	case lb.EncapL2:
+		return sluicev1.Encap_ENCAP_L2
+	}
+	return sluicev1.Encap_ENCAP_UNSPECIFIED
+}
+
+// OverrideToProto translates a backend's own encap; ENCAP_UNSPECIFIED stands for none.
+func OverrideToProto(o lb.EncapOverride) sluicev1.Encap {
+	if e, ok := o.Get(); ok {
+		return EncapToProto(e)
 	}
 	return sluicev1.Encap_ENCAP_UNSPECIFIED
 }
@@ -58,10 +69,19 @@ func (f *faults) protocol(path string, p sluicev1.Protocol) lb.Protocol {
 func (f *faults) encap(path string, e sluicev1.Encap) lb.Encap {
 	switch e {
 	case sluicev1.Encap_ENCAP_UNSPECIFIED, sluicev1.Encap_ENCAP_IPIP:
+	case sluicev1.Encap_ENCAP_L2:
+		return lb.EncapL2
 	default:
-		f.add(path, "encap %d is unknown (use ipip)", e)
+		f.add(path, "encap %d is unknown (use ipip or l2)", e)
 	}
 	return lb.EncapIPIP
+}
+
+func (f *faults) override(path string, e sluicev1.Encap) lb.EncapOverride {
+	if e == sluicev1.Encap_ENCAP_UNSPECIFIED {
+		return 0
+	}
+	return lb.OverrideEncap(f.encap(path, e))
 }
 
 func (f *faults) address(path, text string) netip.Addr {

@@ -17,6 +17,9 @@ volatile const __u32 backend_stride = 1;
 volatile const __u64 flow_key0;
 volatile const __u64 flow_key1;
 
+/* Take outer sources from the prefixes of `encap_source`: descriptors have a source_mask. */
+volatile const __u8 source_entropy;
+
 /* Drop, instead of pass, what is for a VIP's address but for none of its ports (`unmatched: drop`). */
 volatile const __u8 unmatched_drop;
 

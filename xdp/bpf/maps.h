@@ -102,6 +102,18 @@ struct {
 	__type(value, struct track_counter);
 } track_counters SEC(".maps");
 
+/*
+ * The kernel's index of each managed interface, by its number in descriptors: where packets go that leave by another
+ * interface than they came in by. The kernel clears the entry of an interface that is deleted. Not mapped: user space
+ * writes it where the program is attached.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, MAX_INTERFACES);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} egress SEC(".maps");
+
 /* limits.backends and one: index 0 is never used. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

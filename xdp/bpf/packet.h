@@ -26,7 +26,7 @@ struct packet {
 	__u8 closing; /* TCP with FIN or RST */
 	__u8 held;    /* stayed with the slot's previous owner for want of an entry */
 	__be16 id;    /* IPv4 identification */
-	__be16 df;    /* IPv4 flags and offset: "don't fragment" or zero */
+	__be16 df;    /* "don't fragment" as in an IPv4 header, or zero; always set for IPv6 */
 	__u64 hash;
 };
 

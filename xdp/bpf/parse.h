@@ -160,6 +160,7 @@ static __always_inline enum verdict parse_ipv6(struct xdp_md *ctx, struct packet
 	pkt->source[1] = words[1];
 	pkt->target[0] = words[2];
 	pkt->target[1] = words[3];
+	pkt->df = bpf_htons(IP_DF);
 	pkt->length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	pkt->tos = (__u8)(bpf_ntohs(*(const __be16 *)ip) >> 4);
 	if (pkt->length > (__u64)(end - (const void *)ip))

@@ -30,6 +30,7 @@ static __always_inline void count_forwarded(struct counter *line, const struct p
 /* The packet's VIP and backend, where it got that far, hear of its verdict. */
 static __always_inline void count_objects(__u32 cpu, const struct packet *pkt, enum verdict verdict)
 {
+	const _Bool sent = verdict == VERDICT_FORWARDED || verdict == VERDICT_REDIRECTED;
 	__u32 key = cpu * vip_stride + pkt->vip;
 	struct counter *line;
 
@@ -37,7 +38,7 @@ static __always_inline void count_objects(__u32 cpu, const struct packet *pkt, e
 		return;
 	line = bpf_map_lookup_elem(&vip_counters, &key);
 	if (line) {
-		if (verdict == VERDICT_FORWARDED)
+		if (sent)
 			count_forwarded(line, pkt);
 		else
 			line->refused++;
@@ -47,7 +48,7 @@ static __always_inline void count_objects(__u32 cpu, const struct packet *pkt, e
 	key = cpu * backend_stride + pkt->backend;
 	line = bpf_map_lookup_elem(&backend_counters, &key);
 	if (line) {
-		if (verdict == VERDICT_FORWARDED)
+		if (sent)
 			count_forwarded(line, pkt);
 		else
 			line->refused++;

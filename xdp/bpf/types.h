@@ -25,14 +25,17 @@ enum verdict {
 	VERDICT_TOO_BIG,	  /* MTU too small for the encapsulation */
 	VERDICT_NO_HEADROOM,	  /* never, with a driver that reserves XDP_PACKET_HEADROOM */
 	VERDICT_BAD_TABLE,	  /* never: a bug of the control plane */
+	VERDICT_REDIRECTED,	  /* normal where backends lie behind another interface */
+	VERDICT_OFF_SEGMENT,	  /* l2 to a backend that a router leads to */
 	VERDICT_COUNT,		  /* the number of verdicts */
 };
 
-/* Encapsulation of a descriptor; the family is the outer header's. */
+/* How a descriptor's packets travel; the family is the outer header's, whatever the one inside. */
 enum encap {
 	ENCAP_NONE, /* an unused descriptor */
 	ENCAP_IPIP4,
 	ENCAP_IPIP6,
+	ENCAP_L2, /* no outer header: link-layer addresses alone */
 };
 
 /* Sizes that both sides agree on. */
@@ -47,8 +50,9 @@ enum sizes {
 		20, /* of a slot word: the backend index; five flag and seven count bits follow */
 	PREVIOUS_SOFT =
 		1 << 20, /* of a previous word: that backend fails softly and may be dying */
-	INTERFACE_UNMANAGED = 254, /* the route leads out of an interface that is not managed */
-	INTERFACE_NONE = 255,	   /* no route */
+	INTERFACE_OFF_SEGMENT = 253, /* l2, but the route leads to a router */
+	INTERFACE_UNMANAGED = 254,   /* the route leads out of an interface that is not managed */
+	INTERFACE_NONE = 255,	     /* no route */
 };
 
 /*
@@ -144,16 +148,17 @@ struct slot_line {
 
 /*
  * All that it takes to send a packet to a backend: 128 bytes, of which an IPv4 outer header needs the first 64.
- * `header` is the outer Ethernet and IP header as it goes on the wire, with every field that depends on the packet zero.
- * Its first word holds the destination MAC; a zero MAC means that the next hop is not resolved.
+ * `header` is the outer Ethernet and IP header as it goes on the wire, with every field that depends on the packet zero;
+ * for l2 its first 12 bytes count. Its first word holds the destination MAC; a zero MAC means that the next hop is not
+ * resolved.
  */
 struct backend {
 	__u32 checksum; /* IPv4: sum of the header's 16-bit words as they lie in memory, not folded */
-	__u16 max_inner; /* bytes: the largest inner packet that fits the MTU */
+	__u16 max_inner; /* bytes: the largest packet of a client that fits the MTU */
 	__u8 encap;	 /* enum encap */
-	__u8 interface; /* number of the egress interface, or INTERFACE_UNMANAGED, INTERFACE_NONE */
+	__u8 interface; /* number of the egress interface, or INTERFACE_OFF_SEGMENT and following */
 	__u32 dead;	/* flows that name it are lost: an entry for it counts for nothing */
-	__u32 reserved;
+	__be32 source_mask; /* bits of the outer source's last four bytes that come from the flow's hash */
 	__u64 header[14];
 };
 

@@ -11,6 +11,8 @@ static __always_inline int action_of(enum verdict verdict)
 	switch (verdict) {
 	case VERDICT_FORWARDED:
 		return XDP_TX;
+	case VERDICT_REDIRECTED:
+		return XDP_REDIRECT;
 	case VERDICT_PASS_NOT_IP:
 	case VERDICT_PASS_UNREADABLE:
 	case VERDICT_PASS_PROTOCOL:
@@ -26,6 +28,7 @@ static __always_inline int action_of(enum verdict verdict)
 	case VERDICT_TOO_BIG:
 	case VERDICT_NO_HEADROOM:
 	case VERDICT_BAD_TABLE:
+	case VERDICT_OFF_SEGMENT:
 		return XDP_DROP;
 	case VERDICT_NEXT:
 	case VERDICT_COUNT:

@@ -90,8 +90,10 @@ type Encap int32
 const (
 	// Means ENCAP_IPIP in requests; never in responses.
 	Encap_ENCAP_UNSPECIFIED Encap = 0
-	// An outer IPv4 or IPv6 header of the backend's family, nothing between.
+	// An outer IPv4 or IPv6 header of the backend's family, whatever the VIP's; nothing between.
 	Encap_ENCAP_IPIP Encap = 1
+	// No outer header: the link-layer destination is the backend's, which must be on a segment of the node's own.
+	Encap_ENCAP_L2 Encap = 2
 )
 
 // Enum value maps for Encap.
@@ -99,10 +101,12 @@ var (
 	Encap_name = map[int32]string{
 		0: "ENCAP_UNSPECIFIED",
 		1: "ENCAP_IPIP",
+		2: "ENCAP_L2",
 	}
 	Encap_value = map[string]int32{
 		"ENCAP_UNSPECIFIED": 0,
 		"ENCAP_IPIP":        1,
+		"ENCAP_L2":          2,
 	}
 )
 
@@ -507,18 +511,21 @@ const (
 	NextHop_STATE_FAILED NextHop_State = 5
 	// The route leads out of an interface that is not in `interfaces`.
 	NextHop_STATE_EGRESS_UNMANAGED NextHop_State = 6
+	// The backend's encap is l2, but the route leads to a router.
+	NextHop_STATE_OFF_SEGMENT NextHop_State = 50
 )
 
 // Enum value maps for NextHop_State.
 var (
 	NextHop_State_name = map[int32]string{
-		0: "STATE_UNSPECIFIED",
-		1: "STATE_NO_ROUTE",
-		2: "STATE_RESOLVING",
-		3: "STATE_REACHABLE",
-		4: "STATE_STALE",
-		5: "STATE_FAILED",
-		6: "STATE_EGRESS_UNMANAGED",
+		0:  "STATE_UNSPECIFIED",
+		1:  "STATE_NO_ROUTE",
+		2:  "STATE_RESOLVING",
+		3:  "STATE_REACHABLE",
+		4:  "STATE_STALE",
+		5:  "STATE_FAILED",
+		6:  "STATE_EGRESS_UNMANAGED",
+		50: "STATE_OFF_SEGMENT",
 	}
 	NextHop_State_value = map[string]int32{
 		"STATE_UNSPECIFIED":      0,
@@ -528,6 +535,7 @@ var (
 		"STATE_STALE":            4,
 		"STATE_FAILED":           5,
 		"STATE_EGRESS_UNMANAGED": 6,
+		"STATE_OFF_SEGMENT":      50,
 	}
 )
 
@@ -1002,7 +1010,9 @@ type Backend struct {
 	// Factor on the weight, 0 to 100 in steps of 0.001; absent means 1.
 	Scale *float64 `protobuf:"fixed64,4,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
 	// What an operator ordered.
-	Admin         Admin `protobuf:"varint,5,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	Admin Admin `protobuf:"varint,5,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	// Overrides the pool's; ENCAP_UNSPECIFIED does not.
+	Encap         Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1070,6 +1080,13 @@ func (x *Backend) GetAdmin() Admin {
 		return x.Admin
 	}
 	return Admin_ADMIN_UNSPECIFIED
+}
+
+func (x *Backend) GetEncap() Encap {
+	if x != nil {
+		return x.Encap
+	}
+	return Encap_ENCAP_UNSPECIFIED
 }
 
 // WriteOptions are common to all writes.
@@ -2811,7 +2828,9 @@ type SetBackendRequest struct {
 	Scale   *float64               `protobuf:"fixed64,5,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
 	Options *WriteOptions          `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"`
 	// ADMIN_UNSPECIFIED keeps it.
-	Admin         Admin `protobuf:"varint,40,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	Admin Admin `protobuf:"varint,40,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
+	// Absent keeps it; ENCAP_UNSPECIFIED makes it the pool's again.
+	Encap         *Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap,oneof" json:"encap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2893,6 +2912,13 @@ func (x *SetBackendRequest) GetAdmin() Admin {
 		return x.Admin
 	}
 	return Admin_ADMIN_UNSPECIFIED
+}
+
+func (x *SetBackendRequest) GetEncap() Encap {
+	if x != nil && x.Encap != nil {
+		return *x.Encap
+	}
+	return Encap_ENCAP_UNSPECIFIED
 }
 
 type SetBackendResponse struct {
@@ -3172,7 +3198,9 @@ type BackendStatus struct {
 	// Why the drain of a drained backend has ended.
 	DrainEnd DrainEnd `protobuf:"varint,43,opt,name=drain_end,json=drainEnd,proto3,enum=sluice.v1.DrainEnd" json:"drain_end,omitempty"`
 	// Absent where its pool has no check.
-	Health        *BackendHealth `protobuf:"bytes,30,opt,name=health,proto3" json:"health,omitempty"`
+	Health *BackendHealth `protobuf:"bytes,30,opt,name=health,proto3" json:"health,omitempty"`
+	// How packets travel to it: its own encap, or the pool's.
+	Encap         Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3296,6 +3324,13 @@ func (x *BackendStatus) GetHealth() *BackendHealth {
 		return x.Health
 	}
 	return nil
+}
+
+func (x *BackendStatus) GetEncap() Encap {
+	if x != nil {
+		return x.Encap
+	}
+	return Encap_ENCAP_UNSPECIFIED
 }
 
 // PoolHealth is how the backends of a pool do together.
@@ -3622,7 +3657,7 @@ type NextHop struct {
 	Gateway string `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// Link-layer address in use; empty where none is.
 	Mac string `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
-	// Source of the outer header.
+	// Source of the outer header; a prefix where it varies with the flow (encap_source), empty where there is none (l2).
 	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	// Bytes: the largest IP packet that fits, outer header included.
 	Mtu uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
@@ -6475,13 +6510,14 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
 	"\b_serviceB\a\n" +
 	"\x05_riseB\a\n" +
-	"\x05_fall\"\xac\x01\n" +
+	"\x05_fall\"\xd4\x01\n" +
 	"\aBackend\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
 	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x19\n" +
 	"\x05scale\x18\x04 \x01(\x01H\x01R\x05scale\x88\x01\x01\x12&\n" +
-	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05adminB\t\n" +
+	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05admin\x12&\n" +
+	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapR\x05encapB\t\n" +
 	"\a_weightB\b\n" +
 	"\x06_scale\"\xa3\x01\n" +
 	"\fWriteOptions\x12+\n" +
@@ -6607,7 +6643,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x121\n" +
 	"\aoptions\x18\x03 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\"E\n" +
 	"\x15CreateBackendResponse\x12,\n" +
-	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\x8e\x02\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"\xc5\x02\n" +
 	"\x11SetBackendRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
@@ -6615,11 +6651,13 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x06weight\x18\x04 \x01(\rH\x01R\x06weight\x88\x01\x01\x12\x19\n" +
 	"\x05scale\x18\x05 \x01(\x01H\x02R\x05scale\x88\x01\x01\x121\n" +
 	"\aoptions\x18\x06 \x01(\v2\x17.sluice.v1.WriteOptionsR\aoptions\x12&\n" +
-	"\x05admin\x18( \x01(\x0e2\x10.sluice.v1.AdminR\x05adminB\n" +
+	"\x05admin\x18( \x01(\x0e2\x10.sluice.v1.AdminR\x05admin\x12+\n" +
+	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapH\x03R\x05encap\x88\x01\x01B\n" +
 	"\n" +
 	"\b_addressB\t\n" +
 	"\a_weightB\b\n" +
-	"\x06_scale\"B\n" +
+	"\x06_scaleB\b\n" +
+	"\x06_encap\"B\n" +
 	"\x12SetBackendResponse\x12,\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x12.sluice.v1.OutcomeR\aoutcome\"q\n" +
 	"\x14DeleteBackendRequest\x12\x12\n" +
@@ -6633,7 +6671,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"h\n" +
 	"\x14ListBackendsResponse\x124\n" +
 	"\bbackends\x18\x01 \x03(\v2\x18.sluice.v1.BackendStatusR\bbackends\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xd9\x03\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\x81\x04\n" +
 	"\rBackendStatus\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12,\n" +
 	"\abackend\x18\x02 \x01(\v2\x12.sluice.v1.BackendR\abackend\x12)\n" +
@@ -6649,7 +6687,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x05flows\x18) \x01(\rR\x05flows\x12\x18\n" +
 	"\aleaving\x18* \x01(\bR\aleaving\x120\n" +
 	"\tdrain_end\x18+ \x01(\x0e2\x13.sluice.v1.DrainEndR\bdrainEnd\x120\n" +
-	"\x06health\x18\x1e \x01(\v2\x18.sluice.v1.BackendHealthR\x06health\"j\n" +
+	"\x06health\x18\x1e \x01(\v2\x18.sluice.v1.BackendHealthR\x06health\x12&\n" +
+	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\"j\n" +
 	"\n" +
 	"PoolHealth\x12\x0e\n" +
 	"\x02up\x18\x01 \x01(\rR\x02up\x12\x18\n" +
@@ -6696,7 +6735,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"GRADE_HARD\x10\x03\x12\x0e\n" +
 	"\n" +
 	"GRADE_VOID\x10\x04\x12\x10\n" +
-	"\fGRADE_SILENT\x10\x05\"\xfd\x02\n" +
+	"\fGRADE_SILENT\x10\x05\"\x94\x03\n" +
 	"\aNextHop\x12.\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x18.sluice.v1.NextHop.StateR\x05state\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x18\n" +
@@ -6704,7 +6743,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x03mac\x18\x04 \x01(\tR\x03mac\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x120\n" +
-	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x9b\x01\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xb2\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_NO_ROUTE\x10\x01\x12\x13\n" +
@@ -6712,7 +6751,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x0fSTATE_REACHABLE\x10\x03\x12\x0f\n" +
 	"\vSTATE_STALE\x10\x04\x12\x10\n" +
 	"\fSTATE_FAILED\x10\x05\x12\x1a\n" +
-	"\x16STATE_EGRESS_UNMANAGED\x10\x06\"\x85\x01\n" +
+	"\x16STATE_EGRESS_UNMANAGED\x10\x06\x12\x15\n" +
+	"\x11STATE_OFF_SEGMENT\x102\"\x85\x01\n" +
 	"\x10SetWeightRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -6903,11 +6943,12 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x10\n" +
-	"\fPROTOCOL_UDP\x10\x02*.\n" +
+	"\fPROTOCOL_UDP\x10\x02*<\n" +
 	"\x05Encap\x12\x15\n" +
 	"\x11ENCAP_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
-	"ENCAP_IPIP\x10\x01*X\n" +
+	"ENCAP_IPIP\x10\x01\x12\f\n" +
+	"\bENCAP_L2\x10\x02*X\n" +
 	"\x05Admin\x12\x15\n" +
 	"\x11ADMIN_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rADMIN_ENABLED\x10\x01\x12\x11\n" +
@@ -7086,168 +7127,171 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	100, // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
 	100, // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
 	2,   // 11: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	100, // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
-	19,  // 13: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
-	17,  // 14: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
-	18,  // 15: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	100, // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	101, // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
-	5,   // 18: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
-	10,  // 19: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
-	15,  // 20: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 21: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
-	10,  // 22: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
-	11,  // 23: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
-	15,  // 24: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 25: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
-	0,   // 26: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
-	15,  // 27: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 28: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
-	15,  // 29: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 30: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
-	32,  // 31: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	11,  // 32: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	65,  // 33: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
-	12,  // 34: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
-	15,  // 35: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 36: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	1,   // 37: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
-	15,  // 38: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	100, // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	100, // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
-	13,  // 41: sluice.v1.SetPoolRequest.health:type_name -> sluice.v1.HealthCheck
-	16,  // 42: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
-	15,  // 43: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 44: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
-	41,  // 45: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	12,  // 46: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
-	51,  // 47: sluice.v1.PoolStatus.health:type_name -> sluice.v1.PoolHealth
-	14,  // 48: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
-	15,  // 49: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 50: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	15,  // 51: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	2,   // 52: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
-	16,  // 53: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	15,  // 54: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 55: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
-	50,  // 56: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	14,  // 57: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	55,  // 58: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	65,  // 59: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
-	3,   // 60: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
-	52,  // 61: sluice.v1.BackendStatus.health:type_name -> sluice.v1.BackendHealth
-	6,   // 62: sluice.v1.BackendHealth.state:type_name -> sluice.v1.BackendHealth.State
-	101, // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
-	54,  // 64: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
-	54,  // 65: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
-	99,  // 66: sluice.v1.CheckTotals.results:type_name -> sluice.v1.CheckTotals.Result
-	101, // 67: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
-	100, // 68: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
-	7,   // 69: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
-	8,   // 70: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	101, // 71: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	15,  // 72: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 73: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	2,   // 74: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
-	15,  // 75: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 76: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
-	62,  // 77: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
-	0,   // 78: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
-	9,   // 79: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	101, // 80: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	69,  // 81: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	70,  // 82: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	71,  // 83: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	68,  // 84: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
-	65,  // 85: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	65,  // 86: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	101, // 87: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	75,  // 88: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	76,  // 89: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	77,  // 90: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	18,  // 91: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
-	53,  // 92: sluice.v1.GetStatusResponse.checks:type_name -> sluice.v1.CheckTotals
-	74,  // 93: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
-	101, // 94: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	101, // 95: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	18,  // 96: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	101, // 97: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
-	78,  // 98: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
-	19,  // 99: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
-	15,  // 100: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 101: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
-	32,  // 102: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	41,  // 103: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	50,  // 104: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	62,  // 105: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
-	62,  // 106: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
-	64,  // 107: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
-	7,   // 108: sluice.v1.CheckTotals.Result.grade:type_name -> sluice.v1.CheckResult.Grade
-	20,  // 109: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	22,  // 110: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	24,  // 111: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	26,  // 112: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	28,  // 113: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	30,  // 114: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	33,  // 115: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	35,  // 116: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	37,  // 117: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	39,  // 118: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	42,  // 119: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	44,  // 120: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	46,  // 121: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	48,  // 122: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	56,  // 123: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	58,  // 124: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	60,  // 125: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	63,  // 126: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	66,  // 127: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	72,  // 128: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	79,  // 129: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	81,  // 130: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	83,  // 131: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	85,  // 132: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	87,  // 133: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	89,  // 134: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
-	91,  // 135: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
-	93,  // 136: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
-	95,  // 137: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
-	97,  // 138: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
-	21,  // 139: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	23,  // 140: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	25,  // 141: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	27,  // 142: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	29,  // 143: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	31,  // 144: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	34,  // 145: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	36,  // 146: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	38,  // 147: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	40,  // 148: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	43,  // 149: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	45,  // 150: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	47,  // 151: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	49,  // 152: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	57,  // 153: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	59,  // 154: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	61,  // 155: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	64,  // 156: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	67,  // 157: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	73,  // 158: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	80,  // 159: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	82,  // 160: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	84,  // 161: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	86,  // 162: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	88,  // 163: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	90,  // 164: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
-	92,  // 165: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
-	94,  // 166: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
-	96,  // 167: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
-	98,  // 168: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
-	139, // [139:169] is the sub-list for method output_type
-	109, // [109:139] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	1,   // 12: sluice.v1.Backend.encap:type_name -> sluice.v1.Encap
+	100, // 13: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	19,  // 14: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
+	17,  // 15: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
+	18,  // 16: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
+	100, // 17: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	101, // 18: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	5,   // 19: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
+	10,  // 20: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
+	15,  // 21: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 22: sluice.v1.ApplyResponse.outcome:type_name -> sluice.v1.Outcome
+	10,  // 23: sluice.v1.ExportResponse.config:type_name -> sluice.v1.Config
+	11,  // 24: sluice.v1.CreateVipRequest.vip:type_name -> sluice.v1.Vip
+	15,  // 25: sluice.v1.CreateVipRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 26: sluice.v1.CreateVipResponse.outcome:type_name -> sluice.v1.Outcome
+	0,   // 27: sluice.v1.SetVipRequest.protocol:type_name -> sluice.v1.Protocol
+	15,  // 28: sluice.v1.SetVipRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 29: sluice.v1.SetVipResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 30: sluice.v1.DeleteVipRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 31: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
+	32,  // 32: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	11,  // 33: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
+	65,  // 34: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	12,  // 35: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
+	15,  // 36: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 37: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	1,   // 38: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
+	15,  // 39: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
+	100, // 40: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	100, // 41: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	13,  // 42: sluice.v1.SetPoolRequest.health:type_name -> sluice.v1.HealthCheck
+	16,  // 43: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 44: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 45: sluice.v1.DeletePoolResponse.outcome:type_name -> sluice.v1.Outcome
+	41,  // 46: sluice.v1.ListPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	12,  // 47: sluice.v1.PoolStatus.pool:type_name -> sluice.v1.Pool
+	51,  // 48: sluice.v1.PoolStatus.health:type_name -> sluice.v1.PoolHealth
+	14,  // 49: sluice.v1.CreateBackendRequest.backend:type_name -> sluice.v1.Backend
+	15,  // 50: sluice.v1.CreateBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 51: sluice.v1.CreateBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 52: sluice.v1.SetBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	2,   // 53: sluice.v1.SetBackendRequest.admin:type_name -> sluice.v1.Admin
+	1,   // 54: sluice.v1.SetBackendRequest.encap:type_name -> sluice.v1.Encap
+	16,  // 55: sluice.v1.SetBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	15,  // 56: sluice.v1.DeleteBackendRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 57: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
+	50,  // 58: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	14,  // 59: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
+	55,  // 60: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	65,  // 61: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	3,   // 62: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
+	52,  // 63: sluice.v1.BackendStatus.health:type_name -> sluice.v1.BackendHealth
+	1,   // 64: sluice.v1.BackendStatus.encap:type_name -> sluice.v1.Encap
+	6,   // 65: sluice.v1.BackendHealth.state:type_name -> sluice.v1.BackendHealth.State
+	101, // 66: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
+	54,  // 67: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
+	54,  // 68: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
+	99,  // 69: sluice.v1.CheckTotals.results:type_name -> sluice.v1.CheckTotals.Result
+	101, // 70: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
+	100, // 71: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
+	7,   // 72: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
+	8,   // 73: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	101, // 74: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	15,  // 75: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 76: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	2,   // 77: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
+	15,  // 78: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 79: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
+	62,  // 80: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
+	0,   // 81: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
+	9,   // 82: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
+	101, // 83: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	69,  // 84: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	70,  // 85: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	71,  // 86: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	68,  // 87: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
+	65,  // 88: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	65,  // 89: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	101, // 90: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	75,  // 91: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	76,  // 92: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	77,  // 93: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	18,  // 94: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
+	53,  // 95: sluice.v1.GetStatusResponse.checks:type_name -> sluice.v1.CheckTotals
+	74,  // 96: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
+	101, // 97: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	101, // 98: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	18,  // 99: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
+	101, // 100: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	78,  // 101: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
+	19,  // 102: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
+	15,  // 103: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 104: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
+	32,  // 105: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	41,  // 106: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	50,  // 107: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	62,  // 108: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
+	62,  // 109: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
+	64,  // 110: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
+	7,   // 111: sluice.v1.CheckTotals.Result.grade:type_name -> sluice.v1.CheckResult.Grade
+	20,  // 112: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	22,  // 113: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	24,  // 114: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	26,  // 115: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	28,  // 116: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	30,  // 117: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	33,  // 118: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	35,  // 119: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	37,  // 120: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	39,  // 121: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	42,  // 122: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	44,  // 123: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	46,  // 124: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	48,  // 125: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	56,  // 126: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	58,  // 127: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	60,  // 128: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	63,  // 129: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	66,  // 130: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	72,  // 131: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	79,  // 132: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	81,  // 133: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	83,  // 134: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	85,  // 135: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	87,  // 136: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	89,  // 137: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
+	91,  // 138: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
+	93,  // 139: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
+	95,  // 140: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
+	97,  // 141: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
+	21,  // 142: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	23,  // 143: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	25,  // 144: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	27,  // 145: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	29,  // 146: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	31,  // 147: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	34,  // 148: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	36,  // 149: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	38,  // 150: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	40,  // 151: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	43,  // 152: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	45,  // 153: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	47,  // 154: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	49,  // 155: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	57,  // 156: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	59,  // 157: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	61,  // 158: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	64,  // 159: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	67,  // 160: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	73,  // 161: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	80,  // 162: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	82,  // 163: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	84,  // 164: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	86,  // 165: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	88,  // 166: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	90,  // 167: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
+	92,  // 168: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
+	94,  // 169: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
+	96,  // 170: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
+	98,  // 171: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
+	142, // [142:172] is the sub-list for method output_type
+	112, // [112:142] is the sub-list for method input_type
+	112, // [112:112] is the sub-list for extension type_name
+	112, // [112:112] is the sub-list for extension extendee
+	0,   // [0:112] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
