@@ -22,6 +22,7 @@ type Health interface {
 	Changes() <-chan struct{}
 	Backend(key string) (health.Status, bool)
 	Pool(name string) (health.PoolStatus, bool)
+	Totals() health.Totals
 }
 
 // noHealth checks nothing: all backends are up.
@@ -32,6 +33,7 @@ func (noHealth) Track(lb.Config)                            {}
 func (noHealth) Conditions(lb.Config) lb.Conditions         { return lb.Conditions{} }
 func (noHealth) Changes() <-chan struct{}                   { return nil }
 func (noHealth) Backend(string) (s health.Status, ok bool)  { return s, false }
+func (noHealth) Totals() (t health.Totals)                  { return t }
 func (noHealth) Pool(string) (s health.PoolStatus, ok bool) { return s, false }
 
 // hopPatience is how long a next hop may be unusable before the hosts behind it count as gone.
@@ -147,6 +149,21 @@ func (e *Engine) poolHealth(name string) *sluicev1.PoolHealth {
 		return nil
 	}
 	return &sluicev1.PoolHealth{Up: uint32(s.Up), Enabled: uint32(s.Enabled), Panic: s.Panic, Threshold: s.Threshold}
+}
+
+// checkTotals is nil where nothing is checked.
+func (e *Engine) checkTotals() *sluicev1.CheckTotals {
+	t := e.health.Totals()
+	if t.Checked == 0 {
+		return nil
+	}
+	out := &sluicev1.CheckTotals{
+		Backends: uint32(t.Checked), Outstanding: uint32(t.Outstanding), MaxOutstanding: uint32(t.MaxOutstanding), Late: t.Late,
+	}
+	for g := health.Good; int(g) < len(t.Results); g++ {
+		out.Results = append(out.Results, &sluicev1.CheckTotals_Result{Grade: grades[g], Checks: t.Results[g]})
+	}
+	return out
 }
 
 var grades = map[health.Grade]sluicev1.CheckResult_Grade{

@@ -218,6 +218,13 @@ func TestHealthInTheAPI(t *testing.T) {
 		sick.GetResults()[0].GetGrade() != sluicev1.CheckResult_GRADE_SOFT || sick.GetResults()[0].GetLatency().AsDuration() != time.Millisecond {
 		t.Errorf("%v", sick)
 	}
+	status, err := client.GetStatus(ctx, &sluicev1.GetStatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := status.GetChecks(); c.GetBackends() != 4 || c.GetMaxOutstanding() != health.DefaultOutstanding || len(c.GetResults()) != 5 || c.GetResults()[0].GetChecks() == 0 {
+		t.Errorf("%v", c)
+	}
 	pools, err := client.ListPools(ctx, &sluicev1.ListPoolsRequest{})
 	if err != nil {
 		t.Fatal(err)

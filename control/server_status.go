@@ -96,6 +96,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*
 		MapMemoryBytes:  info.MapMemory,
 		Unmatched:       info.Unmatched,
 		Confirmation:    confirmationToProto(s.engine.Confirmation()),
+		Checks:          s.engine.checkTotals(),
 	}
 	if c, ok := access.FromContext(ctx); ok {
 		resp.Caller, resp.Role = c.Name, c.Role.String()

@@ -30,7 +30,7 @@ type healthCheckItem struct {
 	Fall     uint32 `json:"fall"`
 }
 
-// checkItemOf is nil where there is no check.
+// healthCheckItemOf is nil where there is no check.
 func healthCheckItemOf(h *sluicev1.HealthCheck) *healthCheckItem {
 	if h == nil {
 		return nil
@@ -253,4 +253,38 @@ func (f *healthFields) value(cmd *cobra.Command) (*sluicev1.HealthCheck, error) 
 		out.Type = translate.CheckTypeToProto(t)
 	}
 	return out, nil
+}
+
+// checksItem is what the health checks of the node do.
+type checksItem struct {
+	Backends       uint32            `json:"backends"`
+	Outstanding    uint32            `json:"outstanding"`
+	MaxOutstanding uint32            `json:"max_outstanding"`
+	Late           uint64            `json:"late"`
+	Results        map[string]uint64 `json:"results"`
+}
+
+// checksItemOf is nil where nothing is checked.
+func checksItemOf(c *sluicev1.CheckTotals) *checksItem {
+	if c == nil {
+		return nil
+	}
+	out := &checksItem{c.GetBackends(), c.GetOutstanding(), c.GetMaxOutstanding(), c.GetLate(), map[string]uint64{}}
+	for _, r := range c.GetResults() {
+		out.Results[word("GRADE_", r.GetGrade().String())] = r.GetChecks()
+	}
+	return out
+}
+
+// text is for a description.
+func (i *checksItem) text() string {
+	var total uint64
+	for _, n := range i.Results {
+		total += n
+	}
+	text := fmt.Sprintf("%s, %d made, %d good", plural(i.Backends, "backend"), total, i.Results["good"])
+	if i.Late > 0 {
+		text += fmt.Sprintf(", %d late", i.Late)
+	}
+	return text
 }

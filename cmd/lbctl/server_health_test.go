@@ -78,3 +78,20 @@ func (s *server) effectiveWeight(p lb.Pool, i int) uint32 {
 	effective, _ := s.effective().Pool(p.Name)
 	return effective.Backends[i].EffectiveWeight()
 }
+
+// checkTotals counts three checks for each backend.
+func (s *server) checkTotals() *sluicev1.CheckTotals {
+	out := &sluicev1.CheckTotals{MaxOutstanding: 100, Results: []*sluicev1.CheckTotals_Result{
+		{Grade: sluicev1.CheckResult_GRADE_GOOD}, {Grade: sluicev1.CheckResult_GRADE_SOFT, Checks: uint64(len(s.sick))},
+	}}
+	for _, p := range s.config.Pools {
+		if p.Health.Type != lb.CheckNone {
+			out.Backends += uint32(len(p.Backends))
+		}
+	}
+	if out.GetBackends() == 0 {
+		return nil
+	}
+	out.Results[0].Checks = uint64(3*out.GetBackends()) - uint64(len(s.sick))
+	return out
+}

@@ -519,7 +519,7 @@ func (s *server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*
 	}
 	out := &sluicev1.GetStatusResponse{
 		Version: "v0.1.0", Revision: s.revision, Publication: s.revision + 2, Started: timestamppb.New(noon.Add(-26 * time.Hour)),
-		SeedFingerprint: "0123456789abcdef", MapMemoryBytes: 25 << 20, Unmatched: "pass", Warnings: s.config.Warnings(),
+		SeedFingerprint: "0123456789abcdef", MapMemoryBytes: 25 << 20, Checks: s.checkTotals(), Unmatched: "pass", Warnings: s.config.Warnings(),
 		Confirmation: s.waiting,
 		Interfaces: []*sluicev1.Interface{
 			{Name: "eth0", Mode: "native", Ifindex: 2, ProgramId: 77, ProgramTag: "a1b2c3d4e5f60718", Mtu: 1500},

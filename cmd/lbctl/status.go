@@ -29,6 +29,8 @@ type statusItem struct {
 	Warnings     []string          `json:"warnings"`
 	// Confirmation is what the live revision waits for.
 	Confirmation *confirmationItem `json:"confirmation,omitempty"`
+	// Checks is absent where no backend is checked.
+	Checks *checksItem `json:"checks,omitempty"`
 }
 
 type certificateItem struct {
@@ -86,6 +88,7 @@ func statusItemOf(s *sluicev1.GetStatusResponse) statusItem {
 		Caller: s.GetCaller(), Role: s.GetRole(), Certificates: []certificateItem{},
 		Interfaces: []interfaceItem{}, Limits: []limitItem{}, Tables: []digestItem{},
 		Warnings: append([]string{}, s.GetWarnings()...), Confirmation: confirmationItemOf(s.GetConfirmation()),
+		Checks: checksItemOf(s.GetChecks()),
 	}
 	if s.GetStarted() != nil {
 		started := s.GetStarted().AsTime()
@@ -117,11 +120,15 @@ func (c *cli) statusFacts(s statusItem) []fact {
 	if w := s.Confirmation; w != nil {
 		revision += fmt.Sprintf(" (to be confirmed until %s, %d comes back otherwise)", stamp(w.Deadline), w.BackTo)
 	}
-	return []fact{
+	facts := []fact{
 		{"Version", s.Version}, {"Up", up}, {"Revision", revision}, {"Publication", decimal(s.Publication)},
 		{"Seed", s.SeedFingerprint}, {"Unmatched", s.Unmatched}, {"Map memory", bytesText(s.MapMemoryBytes)},
 		{"Caller", s.Caller + " (" + s.Role + ")"},
 	}
+	if s.Checks != nil {
+		facts = append(facts, fact{"Checks", s.Checks.text()})
+	}
+	return facts
 }
 
 var interfaceColumns = []column[interfaceItem]{

@@ -30,12 +30,18 @@ func Probe(ctx context.Context, t Target) Result {
 	detail, err := ask(ctx, t, deadline)
 	r.Latency, r.Detail = time.Since(r.At), detail
 	if err != nil {
-		r.Grade, r.Detail = grade(err), short(explain(err, t.Check.Timeout))
-	}
-	if (r.Grade == Soft || r.Grade == Silent) && r.Latency > 2*t.Check.Timeout+stall {
-		r.Grade, r.Detail = Void, fmt.Sprintf("this node stalled: a check with a timeout of %s took %s", t.Check.Timeout, r.Latency.Round(time.Millisecond))
+		r.Grade, r.Detail = judge(err, r.Latency, t.Check.Timeout)
 	}
 	return r
+}
+
+// judge says what an error means that came after so long.
+func judge(err error, latency, timeout time.Duration) (Grade, string) {
+	g := grade(err)
+	if (g == Soft || g == Silent) && latency > 2*timeout+stall {
+		return Void, fmt.Sprintf("this node stalled: a check with a timeout of %s took %s", timeout, latency.Round(time.Millisecond))
+	}
+	return g, short(explain(err, timeout))
 }
 
 const (

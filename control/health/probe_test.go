@@ -456,6 +456,28 @@ func TestProbesAreBrokenOff(t *testing.T) {
 	}
 }
 
+// A daemon that was stopped for a minute finds that all its checks have taken too long.
+func TestStallsSayNothingOfBackends(t *testing.T) {
+	silent, late := silenceError{stepError{"connect", os.ErrDeadlineExceeded}}, stepError{"answer", os.ErrDeadlineExceeded}
+	for _, row := range []struct {
+		err     error
+		latency time.Duration
+		want    Grade
+		detail  string
+	}{
+		{silent, time.Second, Silent, "connect: no answer within 1s"},
+		{late, time.Second, Soft, "answer: no answer within 1s"},
+		{late, 2100 * time.Millisecond, Soft, "answer: no answer within 1s"},
+		{late, 2200 * time.Millisecond, Void, "this node stalled: a check with a timeout of 1s took 2.2s"},
+		{silent, time.Minute, Void, "this node stalled: a check with a timeout of 1s took 1m0s"},
+		{stepError{"connect", unix.EHOSTUNREACH}, time.Minute, Hard, "connect: no route to host"},
+	} {
+		if g, detail := judge(row.err, row.latency, time.Second); g != row.want || detail != row.detail {
+			t.Errorf("%v after %s is %s %q, want %s %q", row.err, row.latency, g, detail, row.want, row.detail)
+		}
+	}
+}
+
 // A check starts nothing that stays, and gives its sockets back.
 func TestProbesLeaveNothing(t *testing.T) {
 	targets := []Target{}

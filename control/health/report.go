@@ -38,6 +38,13 @@ type Snapshot struct {
 	// Backends is by lb.BackendKey, Pools by name. Pools without a check, and their backends, are missing.
 	Backends map[string]Status
 	Pools    map[string]PoolStatus
+	Totals
+}
+
+// Totals is what a Checker does.
+type Totals struct {
+	// Checked counts the backends that are checked.
+	Checked int
 	// Outstanding is how many checks run now, of at most MaxOutstanding.
 	Outstanding, MaxOutstanding int
 	// Results counts the checks that ended, by grade, since the start.
@@ -51,8 +58,7 @@ func (c *Checker) Snapshot() Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Snapshot{
-		Backends: make(map[string]Status, len(c.targets)), Pools: make(map[string]PoolStatus, len(c.pools)),
-		Outstanding: len(c.running), MaxOutstanding: cap(c.running), Results: map[Grade]uint64{}, Late: c.late,
+		Backends: make(map[string]Status, len(c.targets)), Pools: make(map[string]PoolStatus, len(c.pools)), Totals: c.totalsLocked(),
 	}
 	for key, t := range c.targets {
 		s.Backends[key] = t.status()
@@ -60,10 +66,24 @@ func (c *Checker) Snapshot() Snapshot {
 	for name, p := range c.pools {
 		s.Pools[name] = p.status()
 	}
-	for g, n := range c.results {
-		s.Results[Grade(g)] = n
-	}
 	return s
+}
+
+// Totals is the part of Snapshot that costs nothing.
+func (c *Checker) Totals() Totals {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.totalsLocked()
+}
+
+func (c *Checker) totalsLocked() Totals {
+	t := Totals{
+		Checked: len(c.targets), Outstanding: len(c.running), MaxOutstanding: cap(c.running), Results: map[Grade]uint64{}, Late: c.late,
+	}
+	for g, n := range c.results {
+		t.Results[Grade(g)] = n
+	}
+	return t
 }
 
 // Backend tells what is known of one backend; false where it is not checked.

@@ -487,7 +487,7 @@ func (x CheckResult_Grade) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CheckResult_Grade.Descriptor instead.
 func (CheckResult_Grade) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44, 0}
 }
 
 // State of the next hop.
@@ -555,7 +555,7 @@ func (x NextHop_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NextHop_State.Descriptor instead.
 func (NextHop_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45, 0}
 }
 
 // State of the entry.
@@ -611,7 +611,7 @@ func (x Flow_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Flow_State.Descriptor instead.
 func (Flow_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51, 0}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52, 0}
 }
 
 // Config is the declarative document.
@@ -3460,6 +3460,87 @@ func (x *BackendHealth) GetIgnored() bool {
 	return false
 }
 
+// CheckTotals is what the health checks of this node do.
+type CheckTotals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Backends that are checked; one that is in two pools counts twice.
+	Backends uint32 `protobuf:"varint,1,opt,name=backends,proto3" json:"backends,omitempty"`
+	// Checks that run now, and how many may.
+	Outstanding    uint32 `protobuf:"varint,2,opt,name=outstanding,proto3" json:"outstanding,omitempty"`
+	MaxOutstanding uint32 `protobuf:"varint,3,opt,name=max_outstanding,json=maxOutstanding,proto3" json:"max_outstanding,omitempty"`
+	// Checks that began more than half an interval after they were due.
+	Late uint64 `protobuf:"varint,4,opt,name=late,proto3" json:"late,omitempty"`
+	// Checks that ended, for each grade, since lbd started.
+	Results       []*CheckTotals_Result `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckTotals) Reset() {
+	*x = CheckTotals{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckTotals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckTotals) ProtoMessage() {}
+
+func (x *CheckTotals) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckTotals.ProtoReflect.Descriptor instead.
+func (*CheckTotals) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CheckTotals) GetBackends() uint32 {
+	if x != nil {
+		return x.Backends
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetOutstanding() uint32 {
+	if x != nil {
+		return x.Outstanding
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetMaxOutstanding() uint32 {
+	if x != nil {
+		return x.MaxOutstanding
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetLate() uint64 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+func (x *CheckTotals) GetResults() []*CheckTotals_Result {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
 // CheckResult is the outcome of one check.
 type CheckResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3475,7 +3556,7 @@ type CheckResult struct {
 
 func (x *CheckResult) Reset() {
 	*x = CheckResult{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3568,7 @@ func (x *CheckResult) String() string {
 func (*CheckResult) ProtoMessage() {}
 
 func (x *CheckResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[43]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3581,7 @@ func (x *CheckResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
 func (*CheckResult) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CheckResult) GetTime() *timestamppb.Timestamp {
@@ -3553,7 +3634,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3646,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[44]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3659,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{44}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NextHop) GetState() NextHop_State {
@@ -3643,7 +3724,7 @@ type SetWeightRequest struct {
 
 func (x *SetWeightRequest) Reset() {
 	*x = SetWeightRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +3736,7 @@ func (x *SetWeightRequest) String() string {
 func (*SetWeightRequest) ProtoMessage() {}
 
 func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[45]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +3749,7 @@ func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightRequest.ProtoReflect.Descriptor instead.
 func (*SetWeightRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{45}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetWeightRequest) GetPool() string {
@@ -3708,7 +3789,7 @@ type SetWeightResponse struct {
 
 func (x *SetWeightResponse) Reset() {
 	*x = SetWeightResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3720,7 +3801,7 @@ func (x *SetWeightResponse) String() string {
 func (*SetWeightResponse) ProtoMessage() {}
 
 func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[46]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3733,7 +3814,7 @@ func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightResponse.ProtoReflect.Descriptor instead.
 func (*SetWeightResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{46}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetWeightResponse) GetOutcome() *Outcome {
@@ -3755,7 +3836,7 @@ type SetAdminRequest struct {
 
 func (x *SetAdminRequest) Reset() {
 	*x = SetAdminRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +3848,7 @@ func (x *SetAdminRequest) String() string {
 func (*SetAdminRequest) ProtoMessage() {}
 
 func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[47]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +3861,7 @@ func (x *SetAdminRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminRequest.ProtoReflect.Descriptor instead.
 func (*SetAdminRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{47}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetAdminRequest) GetPool() string {
@@ -3820,7 +3901,7 @@ type SetAdminResponse struct {
 
 func (x *SetAdminResponse) Reset() {
 	*x = SetAdminResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3832,7 +3913,7 @@ func (x *SetAdminResponse) String() string {
 func (*SetAdminResponse) ProtoMessage() {}
 
 func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[48]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3845,7 +3926,7 @@ func (x *SetAdminResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAdminResponse.ProtoReflect.Descriptor instead.
 func (*SetAdminResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{48}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetAdminResponse) GetOutcome() *Outcome {
@@ -3867,7 +3948,7 @@ type ListFlowsRequest struct {
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +3960,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[49]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +3973,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{49}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListFlowsRequest) GetPool() string {
@@ -3920,7 +4001,7 @@ type ListFlowsResponse struct {
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4013,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[50]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4026,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{50}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -3983,7 +4064,7 @@ type Flow struct {
 
 func (x *Flow) Reset() {
 	*x = Flow{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3995,7 +4076,7 @@ func (x *Flow) String() string {
 func (*Flow) ProtoMessage() {}
 
 func (x *Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[51]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4008,7 +4089,7 @@ func (x *Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Flow.ProtoReflect.Descriptor instead.
 func (*Flow) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{51}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Flow) GetProtocol() Protocol {
@@ -4076,7 +4157,7 @@ type ListSlotsRequest struct {
 
 func (x *ListSlotsRequest) Reset() {
 	*x = ListSlotsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4088,7 +4169,7 @@ func (x *ListSlotsRequest) String() string {
 func (*ListSlotsRequest) ProtoMessage() {}
 
 func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[52]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4101,7 +4182,7 @@ func (x *ListSlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListSlotsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{52}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSlotsRequest) GetPool() string {
@@ -4125,7 +4206,7 @@ type ListSlotsResponse struct {
 
 func (x *ListSlotsResponse) Reset() {
 	*x = ListSlotsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4218,7 @@ func (x *ListSlotsResponse) String() string {
 func (*ListSlotsResponse) ProtoMessage() {}
 
 func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[53]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4231,7 @@ func (x *ListSlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListSlotsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{53}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListSlotsResponse) GetOwners() []int32 {
@@ -4199,7 +4280,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4211,7 +4292,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[54]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4224,7 +4305,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{54}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Counter) GetPackets() uint64 {
@@ -4270,7 +4351,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4282,7 +4363,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[55]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4295,7 +4376,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{55}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
 }
 
 type GetStatsResponse struct {
@@ -4312,7 +4393,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4324,7 +4405,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[56]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4337,7 +4418,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{56}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetStatsResponse) GetTime() *timestamppb.Timestamp {
@@ -4393,7 +4474,7 @@ type Tracking struct {
 
 func (x *Tracking) Reset() {
 	*x = Tracking{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4405,7 +4486,7 @@ func (x *Tracking) String() string {
 func (*Tracking) ProtoMessage() {}
 
 func (x *Tracking) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[57]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4418,7 +4499,7 @@ func (x *Tracking) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tracking.ProtoReflect.Descriptor instead.
 func (*Tracking) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{57}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Tracking) GetLookups() uint64 {
@@ -4471,7 +4552,7 @@ type VerdictStat struct {
 
 func (x *VerdictStat) Reset() {
 	*x = VerdictStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +4564,7 @@ func (x *VerdictStat) String() string {
 func (*VerdictStat) ProtoMessage() {}
 
 func (x *VerdictStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[58]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4496,7 +4577,7 @@ func (x *VerdictStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerdictStat.ProtoReflect.Descriptor instead.
 func (*VerdictStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{58}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *VerdictStat) GetInterface() string {
@@ -4545,7 +4626,7 @@ type VipStat struct {
 
 func (x *VipStat) Reset() {
 	*x = VipStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4638,7 @@ func (x *VipStat) String() string {
 func (*VipStat) ProtoMessage() {}
 
 func (x *VipStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[59]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4651,7 @@ func (x *VipStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VipStat.ProtoReflect.Descriptor instead.
 func (*VipStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{59}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *VipStat) GetName() string {
@@ -4599,7 +4680,7 @@ type BackendStat struct {
 
 func (x *BackendStat) Reset() {
 	*x = BackendStat{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4611,7 +4692,7 @@ func (x *BackendStat) String() string {
 func (*BackendStat) ProtoMessage() {}
 
 func (x *BackendStat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[60]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4624,7 +4705,7 @@ func (x *BackendStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendStat.ProtoReflect.Descriptor instead.
 func (*BackendStat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{60}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BackendStat) GetPool() string {
@@ -4656,7 +4737,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4668,7 +4749,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[61]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4681,7 +4762,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{61}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{62}
 }
 
 type GetStatusResponse struct {
@@ -4706,6 +4787,8 @@ type GetStatusResponse struct {
 	Tables    []*TableDigest `protobuf:"bytes,11,rep,name=tables,proto3" json:"tables,omitempty"`
 	// Absent where no revision waits to be confirmed.
 	Confirmation *Confirmation `protobuf:"bytes,20,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
+	// Absent where no backend is checked.
+	Checks *CheckTotals `protobuf:"bytes,30,opt,name=checks,proto3" json:"checks,omitempty"`
 	// Who asks, as lbd sees it: "unix:USER" or "tls:NAME", and its role: "viewer", "operator" or "editor".
 	Caller string `protobuf:"bytes,60,opt,name=caller,proto3" json:"caller,omitempty"`
 	Role   string `protobuf:"bytes,61,opt,name=role,proto3" json:"role,omitempty"`
@@ -4717,7 +4800,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4729,7 +4812,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[62]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4742,7 +4825,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{62}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -4829,6 +4912,13 @@ func (x *GetStatusResponse) GetConfirmation() *Confirmation {
 	return nil
 }
 
+func (x *GetStatusResponse) GetChecks() *CheckTotals {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
 func (x *GetStatusResponse) GetCaller() string {
 	if x != nil {
 		return x.Caller
@@ -4864,7 +4954,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4876,7 +4966,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[63]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4889,7 +4979,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{63}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Certificate) GetUse() string {
@@ -4939,7 +5029,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4951,7 +5041,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[64]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4964,7 +5054,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{64}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Interface) GetName() string {
@@ -5029,7 +5119,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5041,7 +5131,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[65]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5054,7 +5144,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{65}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Limit) GetName() string {
@@ -5089,7 +5179,7 @@ type TableDigest struct {
 
 func (x *TableDigest) Reset() {
 	*x = TableDigest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5101,7 +5191,7 @@ func (x *TableDigest) String() string {
 func (*TableDigest) ProtoMessage() {}
 
 func (x *TableDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[66]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5114,7 +5204,7 @@ func (x *TableDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableDigest.ProtoReflect.Descriptor instead.
 func (*TableDigest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{66}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TableDigest) GetPool() string {
@@ -5153,7 +5243,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5165,7 +5255,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[67]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5178,7 +5268,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{67}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Revision) GetRevision() uint64 {
@@ -5256,7 +5346,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5268,7 +5358,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[68]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5281,7 +5371,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{68}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListRevisionsRequest) GetLimit() uint32 {
@@ -5307,7 +5397,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5319,7 +5409,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[69]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5332,7 +5422,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{69}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*Revision {
@@ -5354,7 +5444,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5366,7 +5456,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[70]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5379,7 +5469,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{70}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DiffRequest) GetFrom() uint64 {
@@ -5408,7 +5498,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5420,7 +5510,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[71]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5433,7 +5523,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{71}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *DiffResponse) GetFrom() uint64 {
@@ -5468,7 +5558,7 @@ type RollbackRequest struct {
 
 func (x *RollbackRequest) Reset() {
 	*x = RollbackRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5480,7 +5570,7 @@ func (x *RollbackRequest) String() string {
 func (*RollbackRequest) ProtoMessage() {}
 
 func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[72]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5493,7 +5583,7 @@ func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
 func (*RollbackRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{72}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RollbackRequest) GetRevision() uint64 {
@@ -5519,7 +5609,7 @@ type RollbackResponse struct {
 
 func (x *RollbackResponse) Reset() {
 	*x = RollbackResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5531,7 +5621,7 @@ func (x *RollbackResponse) String() string {
 func (*RollbackResponse) ProtoMessage() {}
 
 func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[73]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5544,7 +5634,7 @@ func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
 func (*RollbackResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{73}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RollbackResponse) GetOutcome() *Outcome {
@@ -5564,7 +5654,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5576,7 +5666,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[74]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5589,7 +5679,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{74}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ConfirmRequest) GetRevision() uint64 {
@@ -5608,7 +5698,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5620,7 +5710,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[75]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5633,7 +5723,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{75}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ConfirmResponse) GetRevision() uint64 {
@@ -5651,7 +5741,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5663,7 +5753,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[76]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5676,7 +5766,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{76}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{77}
 }
 
 type CheckResponse struct {
@@ -5691,7 +5781,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5703,7 +5793,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[77]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5716,7 +5806,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{77}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *CheckResponse) GetRevision() uint64 {
@@ -5752,7 +5842,7 @@ type WatchVipsRequest struct {
 
 func (x *WatchVipsRequest) Reset() {
 	*x = WatchVipsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5764,7 +5854,7 @@ func (x *WatchVipsRequest) String() string {
 func (*WatchVipsRequest) ProtoMessage() {}
 
 func (x *WatchVipsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[78]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5777,7 +5867,7 @@ func (x *WatchVipsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchVipsRequest.ProtoReflect.Descriptor instead.
 func (*WatchVipsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{78}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *WatchVipsRequest) GetName() string {
@@ -5807,7 +5897,7 @@ type WatchVipsResponse struct {
 
 func (x *WatchVipsResponse) Reset() {
 	*x = WatchVipsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5819,7 +5909,7 @@ func (x *WatchVipsResponse) String() string {
 func (*WatchVipsResponse) ProtoMessage() {}
 
 func (x *WatchVipsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[79]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5832,7 +5922,7 @@ func (x *WatchVipsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchVipsResponse.ProtoReflect.Descriptor instead.
 func (*WatchVipsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{79}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *WatchVipsResponse) GetVips() []*VipStatus {
@@ -5866,7 +5956,7 @@ type WatchPoolsRequest struct {
 
 func (x *WatchPoolsRequest) Reset() {
 	*x = WatchPoolsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5878,7 +5968,7 @@ func (x *WatchPoolsRequest) String() string {
 func (*WatchPoolsRequest) ProtoMessage() {}
 
 func (x *WatchPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[80]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5891,7 +5981,7 @@ func (x *WatchPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPoolsRequest.ProtoReflect.Descriptor instead.
 func (*WatchPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{80}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *WatchPoolsRequest) GetName() string {
@@ -5914,7 +6004,7 @@ type WatchPoolsResponse struct {
 
 func (x *WatchPoolsResponse) Reset() {
 	*x = WatchPoolsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5926,7 +6016,7 @@ func (x *WatchPoolsResponse) String() string {
 func (*WatchPoolsResponse) ProtoMessage() {}
 
 func (x *WatchPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[81]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5939,7 +6029,7 @@ func (x *WatchPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPoolsResponse.ProtoReflect.Descriptor instead.
 func (*WatchPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{81}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *WatchPoolsResponse) GetPools() []*PoolStatus {
@@ -5977,7 +6067,7 @@ type WatchBackendsRequest struct {
 
 func (x *WatchBackendsRequest) Reset() {
 	*x = WatchBackendsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5989,7 +6079,7 @@ func (x *WatchBackendsRequest) String() string {
 func (*WatchBackendsRequest) ProtoMessage() {}
 
 func (x *WatchBackendsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[82]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6002,7 +6092,7 @@ func (x *WatchBackendsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBackendsRequest.ProtoReflect.Descriptor instead.
 func (*WatchBackendsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{82}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *WatchBackendsRequest) GetPool() string {
@@ -6039,7 +6129,7 @@ type WatchBackendsResponse struct {
 
 func (x *WatchBackendsResponse) Reset() {
 	*x = WatchBackendsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6051,7 +6141,7 @@ func (x *WatchBackendsResponse) String() string {
 func (*WatchBackendsResponse) ProtoMessage() {}
 
 func (x *WatchBackendsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[83]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6064,7 +6154,7 @@ func (x *WatchBackendsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBackendsResponse.ProtoReflect.Descriptor instead.
 func (*WatchBackendsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{83}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *WatchBackendsResponse) GetBackends() []*BackendStatus {
@@ -6098,7 +6188,7 @@ type WatchFlowsRequest struct {
 
 func (x *WatchFlowsRequest) Reset() {
 	*x = WatchFlowsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6110,7 +6200,7 @@ func (x *WatchFlowsRequest) String() string {
 func (*WatchFlowsRequest) ProtoMessage() {}
 
 func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[84]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6123,7 +6213,7 @@ func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsRequest.ProtoReflect.Descriptor instead.
 func (*WatchFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{84}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *WatchFlowsRequest) GetPool() string {
@@ -6145,7 +6235,7 @@ type WatchFlowsResponse struct {
 
 func (x *WatchFlowsResponse) Reset() {
 	*x = WatchFlowsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6157,7 +6247,7 @@ func (x *WatchFlowsResponse) String() string {
 func (*WatchFlowsResponse) ProtoMessage() {}
 
 func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[85]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6170,7 +6260,7 @@ func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
 func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{85}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *WatchFlowsResponse) GetFlows() []*Flow {
@@ -6196,7 +6286,7 @@ type WatchSlotsRequest struct {
 
 func (x *WatchSlotsRequest) Reset() {
 	*x = WatchSlotsRequest{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6208,7 +6298,7 @@ func (x *WatchSlotsRequest) String() string {
 func (*WatchSlotsRequest) ProtoMessage() {}
 
 func (x *WatchSlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[86]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6221,7 +6311,7 @@ func (x *WatchSlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSlotsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSlotsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{86}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *WatchSlotsRequest) GetPool() string {
@@ -6241,7 +6331,7 @@ type WatchSlotsResponse struct {
 
 func (x *WatchSlotsResponse) Reset() {
 	*x = WatchSlotsResponse{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6253,7 +6343,7 @@ func (x *WatchSlotsResponse) String() string {
 func (*WatchSlotsResponse) ProtoMessage() {}
 
 func (x *WatchSlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[87]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6266,7 +6356,7 @@ func (x *WatchSlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSlotsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSlotsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{87}
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *WatchSlotsResponse) GetSlots() *ListSlotsResponse {
@@ -6274,6 +6364,59 @@ func (x *WatchSlotsResponse) GetSlots() *ListSlotsResponse {
 		return x.Slots
 	}
 	return nil
+}
+
+// Result counts the checks of one grade.
+type CheckTotals_Result struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grade         CheckResult_Grade      `protobuf:"varint,1,opt,name=grade,proto3,enum=sluice.v1.CheckResult_Grade" json:"grade,omitempty"`
+	Checks        uint64                 `protobuf:"varint,2,opt,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckTotals_Result) Reset() {
+	*x = CheckTotals_Result{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckTotals_Result) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckTotals_Result) ProtoMessage() {}
+
+func (x *CheckTotals_Result) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckTotals_Result.ProtoReflect.Descriptor instead.
+func (*CheckTotals_Result) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{43, 0}
+}
+
+func (x *CheckTotals_Result) GetGrade() CheckResult_Grade {
+	if x != nil {
+		return x.Grade
+	}
+	return CheckResult_GRADE_UNSPECIFIED
+}
+
+func (x *CheckTotals_Result) GetChecks() uint64 {
+	if x != nil {
+		return x.Checks
+	}
+	return 0
 }
 
 var File_sluice_v1_sluice_proto protoreflect.FileDescriptor
@@ -6528,7 +6671,16 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
 	"STATE_DOWN\x10\x03\x12\x0e\n" +
 	"\n" +
-	"STATE_GONE\x10\x04\"\xb0\x02\n" +
+	"STATE_GONE\x10\x04\"\x97\x02\n" +
+	"\vCheckTotals\x12\x1a\n" +
+	"\bbackends\x18\x01 \x01(\rR\bbackends\x12 \n" +
+	"\voutstanding\x18\x02 \x01(\rR\voutstanding\x12'\n" +
+	"\x0fmax_outstanding\x18\x03 \x01(\rR\x0emaxOutstanding\x12\x12\n" +
+	"\x04late\x18\x04 \x01(\x04R\x04late\x127\n" +
+	"\aresults\x18\x05 \x03(\v2\x1d.sluice.v1.CheckTotals.ResultR\aresults\x1aT\n" +
+	"\x06Result\x122\n" +
+	"\x05grade\x18\x01 \x01(\x0e2\x1c.sluice.v1.CheckResult.GradeR\x05grade\x12\x16\n" +
+	"\x06checks\x18\x02 \x01(\x04R\x06checks\"\xb0\x02\n" +
 	"\vCheckResult\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x123\n" +
 	"\alatency\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\alatency\x122\n" +
@@ -6634,7 +6786,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12,\n" +
 	"\acounter\x18\x03 \x01(\v2\x12.sluice.v1.CounterR\acounter\"\x12\n" +
-	"\x10GetStatusRequest\"\xe5\x04\n" +
+	"\x10GetStatusRequest\"\x95\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12 \n" +
@@ -6650,7 +6802,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\tunmatched\x18\n" +
 	" \x01(\tR\tunmatched\x12.\n" +
 	"\x06tables\x18\v \x03(\v2\x16.sluice.v1.TableDigestR\x06tables\x12;\n" +
-	"\fconfirmation\x18\x14 \x01(\v2\x17.sluice.v1.ConfirmationR\fconfirmation\x12\x16\n" +
+	"\fconfirmation\x18\x14 \x01(\v2\x17.sluice.v1.ConfirmationR\fconfirmation\x12.\n" +
+	"\x06checks\x18\x1e \x01(\v2\x16.sluice.v1.CheckTotalsR\x06checks\x12\x16\n" +
 	"\x06caller\x18< \x01(\tR\x06caller\x12\x12\n" +
 	"\x04role\x18= \x01(\tR\x04role\x12:\n" +
 	"\fcertificates\x18> \x03(\v2\x16.sluice.v1.CertificateR\fcertificates\"\x86\x01\n" +
@@ -6815,7 +6968,7 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
@@ -6870,53 +7023,55 @@ var file_sluice_v1_sluice_proto_goTypes = []any{
 	(*BackendStatus)(nil),         // 50: sluice.v1.BackendStatus
 	(*PoolHealth)(nil),            // 51: sluice.v1.PoolHealth
 	(*BackendHealth)(nil),         // 52: sluice.v1.BackendHealth
-	(*CheckResult)(nil),           // 53: sluice.v1.CheckResult
-	(*NextHop)(nil),               // 54: sluice.v1.NextHop
-	(*SetWeightRequest)(nil),      // 55: sluice.v1.SetWeightRequest
-	(*SetWeightResponse)(nil),     // 56: sluice.v1.SetWeightResponse
-	(*SetAdminRequest)(nil),       // 57: sluice.v1.SetAdminRequest
-	(*SetAdminResponse)(nil),      // 58: sluice.v1.SetAdminResponse
-	(*ListFlowsRequest)(nil),      // 59: sluice.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),     // 60: sluice.v1.ListFlowsResponse
-	(*Flow)(nil),                  // 61: sluice.v1.Flow
-	(*ListSlotsRequest)(nil),      // 62: sluice.v1.ListSlotsRequest
-	(*ListSlotsResponse)(nil),     // 63: sluice.v1.ListSlotsResponse
-	(*Counter)(nil),               // 64: sluice.v1.Counter
-	(*GetStatsRequest)(nil),       // 65: sluice.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 66: sluice.v1.GetStatsResponse
-	(*Tracking)(nil),              // 67: sluice.v1.Tracking
-	(*VerdictStat)(nil),           // 68: sluice.v1.VerdictStat
-	(*VipStat)(nil),               // 69: sluice.v1.VipStat
-	(*BackendStat)(nil),           // 70: sluice.v1.BackendStat
-	(*GetStatusRequest)(nil),      // 71: sluice.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 72: sluice.v1.GetStatusResponse
-	(*Certificate)(nil),           // 73: sluice.v1.Certificate
-	(*Interface)(nil),             // 74: sluice.v1.Interface
-	(*Limit)(nil),                 // 75: sluice.v1.Limit
-	(*TableDigest)(nil),           // 76: sluice.v1.TableDigest
-	(*Revision)(nil),              // 77: sluice.v1.Revision
-	(*ListRevisionsRequest)(nil),  // 78: sluice.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil), // 79: sluice.v1.ListRevisionsResponse
-	(*DiffRequest)(nil),           // 80: sluice.v1.DiffRequest
-	(*DiffResponse)(nil),          // 81: sluice.v1.DiffResponse
-	(*RollbackRequest)(nil),       // 82: sluice.v1.RollbackRequest
-	(*RollbackResponse)(nil),      // 83: sluice.v1.RollbackResponse
-	(*ConfirmRequest)(nil),        // 84: sluice.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),       // 85: sluice.v1.ConfirmResponse
-	(*CheckRequest)(nil),          // 86: sluice.v1.CheckRequest
-	(*CheckResponse)(nil),         // 87: sluice.v1.CheckResponse
-	(*WatchVipsRequest)(nil),      // 88: sluice.v1.WatchVipsRequest
-	(*WatchVipsResponse)(nil),     // 89: sluice.v1.WatchVipsResponse
-	(*WatchPoolsRequest)(nil),     // 90: sluice.v1.WatchPoolsRequest
-	(*WatchPoolsResponse)(nil),    // 91: sluice.v1.WatchPoolsResponse
-	(*WatchBackendsRequest)(nil),  // 92: sluice.v1.WatchBackendsRequest
-	(*WatchBackendsResponse)(nil), // 93: sluice.v1.WatchBackendsResponse
-	(*WatchFlowsRequest)(nil),     // 94: sluice.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),    // 95: sluice.v1.WatchFlowsResponse
-	(*WatchSlotsRequest)(nil),     // 96: sluice.v1.WatchSlotsRequest
-	(*WatchSlotsResponse)(nil),    // 97: sluice.v1.WatchSlotsResponse
-	(*durationpb.Duration)(nil),   // 98: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 99: google.protobuf.Timestamp
+	(*CheckTotals)(nil),           // 53: sluice.v1.CheckTotals
+	(*CheckResult)(nil),           // 54: sluice.v1.CheckResult
+	(*NextHop)(nil),               // 55: sluice.v1.NextHop
+	(*SetWeightRequest)(nil),      // 56: sluice.v1.SetWeightRequest
+	(*SetWeightResponse)(nil),     // 57: sluice.v1.SetWeightResponse
+	(*SetAdminRequest)(nil),       // 58: sluice.v1.SetAdminRequest
+	(*SetAdminResponse)(nil),      // 59: sluice.v1.SetAdminResponse
+	(*ListFlowsRequest)(nil),      // 60: sluice.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),     // 61: sluice.v1.ListFlowsResponse
+	(*Flow)(nil),                  // 62: sluice.v1.Flow
+	(*ListSlotsRequest)(nil),      // 63: sluice.v1.ListSlotsRequest
+	(*ListSlotsResponse)(nil),     // 64: sluice.v1.ListSlotsResponse
+	(*Counter)(nil),               // 65: sluice.v1.Counter
+	(*GetStatsRequest)(nil),       // 66: sluice.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 67: sluice.v1.GetStatsResponse
+	(*Tracking)(nil),              // 68: sluice.v1.Tracking
+	(*VerdictStat)(nil),           // 69: sluice.v1.VerdictStat
+	(*VipStat)(nil),               // 70: sluice.v1.VipStat
+	(*BackendStat)(nil),           // 71: sluice.v1.BackendStat
+	(*GetStatusRequest)(nil),      // 72: sluice.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 73: sluice.v1.GetStatusResponse
+	(*Certificate)(nil),           // 74: sluice.v1.Certificate
+	(*Interface)(nil),             // 75: sluice.v1.Interface
+	(*Limit)(nil),                 // 76: sluice.v1.Limit
+	(*TableDigest)(nil),           // 77: sluice.v1.TableDigest
+	(*Revision)(nil),              // 78: sluice.v1.Revision
+	(*ListRevisionsRequest)(nil),  // 79: sluice.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil), // 80: sluice.v1.ListRevisionsResponse
+	(*DiffRequest)(nil),           // 81: sluice.v1.DiffRequest
+	(*DiffResponse)(nil),          // 82: sluice.v1.DiffResponse
+	(*RollbackRequest)(nil),       // 83: sluice.v1.RollbackRequest
+	(*RollbackResponse)(nil),      // 84: sluice.v1.RollbackResponse
+	(*ConfirmRequest)(nil),        // 85: sluice.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),       // 86: sluice.v1.ConfirmResponse
+	(*CheckRequest)(nil),          // 87: sluice.v1.CheckRequest
+	(*CheckResponse)(nil),         // 88: sluice.v1.CheckResponse
+	(*WatchVipsRequest)(nil),      // 89: sluice.v1.WatchVipsRequest
+	(*WatchVipsResponse)(nil),     // 90: sluice.v1.WatchVipsResponse
+	(*WatchPoolsRequest)(nil),     // 91: sluice.v1.WatchPoolsRequest
+	(*WatchPoolsResponse)(nil),    // 92: sluice.v1.WatchPoolsResponse
+	(*WatchBackendsRequest)(nil),  // 93: sluice.v1.WatchBackendsRequest
+	(*WatchBackendsResponse)(nil), // 94: sluice.v1.WatchBackendsResponse
+	(*WatchFlowsRequest)(nil),     // 95: sluice.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),    // 96: sluice.v1.WatchFlowsResponse
+	(*WatchSlotsRequest)(nil),     // 97: sluice.v1.WatchSlotsRequest
+	(*WatchSlotsResponse)(nil),    // 98: sluice.v1.WatchSlotsResponse
+	(*CheckTotals_Result)(nil),    // 99: sluice.v1.CheckTotals.Result
+	(*durationpb.Duration)(nil),   // 100: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 101: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	12,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
@@ -6924,19 +7079,19 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	0,   // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,   // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
 	14,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	98,  // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	98,  // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	100, // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	100, // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 7: sluice.v1.Pool.health:type_name -> sluice.v1.HealthCheck
 	4,   // 8: sluice.v1.HealthCheck.type:type_name -> sluice.v1.HealthCheck.Type
-	98,  // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	98,  // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	100, // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	100, // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
 	2,   // 11: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
-	98,  // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	100, // 12: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
 	19,  // 13: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
 	17,  // 14: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
 	18,  // 15: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	98,  // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	99,  // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	100, // 16: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	101, // 17: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
 	5,   // 18: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
 	10,  // 19: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
 	15,  // 20: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
@@ -6952,14 +7107,14 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	16,  // 30: sluice.v1.DeleteVipResponse.outcome:type_name -> sluice.v1.Outcome
 	32,  // 31: sluice.v1.ListVipsResponse.vips:type_name -> sluice.v1.VipStatus
 	11,  // 32: sluice.v1.VipStatus.vip:type_name -> sluice.v1.Vip
-	64,  // 33: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
+	65,  // 33: sluice.v1.VipStatus.counter:type_name -> sluice.v1.Counter
 	12,  // 34: sluice.v1.CreatePoolRequest.pool:type_name -> sluice.v1.Pool
 	15,  // 35: sluice.v1.CreatePoolRequest.options:type_name -> sluice.v1.WriteOptions
 	16,  // 36: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
 	1,   // 37: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
 	15,  // 38: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	98,  // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	98,  // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	100, // 39: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	100, // 40: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 41: sluice.v1.SetPoolRequest.health:type_name -> sluice.v1.HealthCheck
 	16,  // 42: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
 	15,  // 43: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
@@ -6977,119 +7132,122 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	16,  // 55: sluice.v1.DeleteBackendResponse.outcome:type_name -> sluice.v1.Outcome
 	50,  // 56: sluice.v1.ListBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
 	14,  // 57: sluice.v1.BackendStatus.backend:type_name -> sluice.v1.Backend
-	54,  // 58: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
-	64,  // 59: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
+	55,  // 58: sluice.v1.BackendStatus.next_hop:type_name -> sluice.v1.NextHop
+	65,  // 59: sluice.v1.BackendStatus.counter:type_name -> sluice.v1.Counter
 	3,   // 60: sluice.v1.BackendStatus.drain_end:type_name -> sluice.v1.DrainEnd
 	52,  // 61: sluice.v1.BackendStatus.health:type_name -> sluice.v1.BackendHealth
 	6,   // 62: sluice.v1.BackendHealth.state:type_name -> sluice.v1.BackendHealth.State
-	99,  // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
-	53,  // 64: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
-	53,  // 65: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
-	99,  // 66: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
-	98,  // 67: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
-	7,   // 68: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
-	8,   // 69: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	99,  // 70: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
-	15,  // 71: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 72: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
-	2,   // 73: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
-	15,  // 74: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 75: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
-	61,  // 76: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
-	0,   // 77: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
-	9,   // 78: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	99,  // 79: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
-	68,  // 80: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
-	69,  // 81: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
-	70,  // 82: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
-	67,  // 83: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
-	64,  // 84: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
-	64,  // 85: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	99,  // 86: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	74,  // 87: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
-	75,  // 88: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
-	76,  // 89: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
-	18,  // 90: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
-	73,  // 91: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
-	99,  // 92: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	99,  // 93: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	18,  // 94: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	99,  // 95: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
-	77,  // 96: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
-	19,  // 97: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
-	15,  // 98: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
-	16,  // 99: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
-	32,  // 100: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
-	41,  // 101: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
-	50,  // 102: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
-	61,  // 103: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
-	61,  // 104: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
-	63,  // 105: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
-	20,  // 106: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	22,  // 107: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	24,  // 108: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	26,  // 109: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	28,  // 110: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	30,  // 111: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	33,  // 112: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	35,  // 113: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	37,  // 114: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	39,  // 115: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	42,  // 116: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	44,  // 117: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	46,  // 118: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	48,  // 119: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	55,  // 120: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	57,  // 121: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	59,  // 122: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	62,  // 123: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	65,  // 124: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	71,  // 125: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	78,  // 126: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	80,  // 127: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	82,  // 128: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	84,  // 129: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	86,  // 130: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	88,  // 131: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
-	90,  // 132: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
-	92,  // 133: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
-	94,  // 134: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
-	96,  // 135: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
-	21,  // 136: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	23,  // 137: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	25,  // 138: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	27,  // 139: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	29,  // 140: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	31,  // 141: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	34,  // 142: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	36,  // 143: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	38,  // 144: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	40,  // 145: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	43,  // 146: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	45,  // 147: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	47,  // 148: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	49,  // 149: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	56,  // 150: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	58,  // 151: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	60,  // 152: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	63,  // 153: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	66,  // 154: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	72,  // 155: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	79,  // 156: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	81,  // 157: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	83,  // 158: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	85,  // 159: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	87,  // 160: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	89,  // 161: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
-	91,  // 162: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
-	93,  // 163: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
-	95,  // 164: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
-	97,  // 165: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
-	136, // [136:166] is the sub-list for method output_type
-	106, // [106:136] is the sub-list for method input_type
-	106, // [106:106] is the sub-list for extension type_name
-	106, // [106:106] is the sub-list for extension extendee
-	0,   // [0:106] is the sub-list for field type_name
+	101, // 63: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
+	54,  // 64: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
+	54,  // 65: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
+	99,  // 66: sluice.v1.CheckTotals.results:type_name -> sluice.v1.CheckTotals.Result
+	101, // 67: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
+	100, // 68: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
+	7,   // 69: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
+	8,   // 70: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
+	101, // 71: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	15,  // 72: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 73: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
+	2,   // 74: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
+	15,  // 75: sluice.v1.SetAdminRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 76: sluice.v1.SetAdminResponse.outcome:type_name -> sluice.v1.Outcome
+	62,  // 77: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
+	0,   // 78: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
+	9,   // 79: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
+	101, // 80: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	69,  // 81: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
+	70,  // 82: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
+	71,  // 83: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
+	68,  // 84: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
+	65,  // 85: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
+	65,  // 86: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
+	101, // 87: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	75,  // 88: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
+	76,  // 89: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
+	77,  // 90: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
+	18,  // 91: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
+	53,  // 92: sluice.v1.GetStatusResponse.checks:type_name -> sluice.v1.CheckTotals
+	74,  // 93: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
+	101, // 94: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	101, // 95: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	18,  // 96: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
+	101, // 97: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	78,  // 98: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
+	19,  // 99: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
+	15,  // 100: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
+	16,  // 101: sluice.v1.RollbackResponse.outcome:type_name -> sluice.v1.Outcome
+	32,  // 102: sluice.v1.WatchVipsResponse.vips:type_name -> sluice.v1.VipStatus
+	41,  // 103: sluice.v1.WatchPoolsResponse.pools:type_name -> sluice.v1.PoolStatus
+	50,  // 104: sluice.v1.WatchBackendsResponse.backends:type_name -> sluice.v1.BackendStatus
+	62,  // 105: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
+	62,  // 106: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
+	64,  // 107: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
+	7,   // 108: sluice.v1.CheckTotals.Result.grade:type_name -> sluice.v1.CheckResult.Grade
+	20,  // 109: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	22,  // 110: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	24,  // 111: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	26,  // 112: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	28,  // 113: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	30,  // 114: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	33,  // 115: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	35,  // 116: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	37,  // 117: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	39,  // 118: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	42,  // 119: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	44,  // 120: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	46,  // 121: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	48,  // 122: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	56,  // 123: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	58,  // 124: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	60,  // 125: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	63,  // 126: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	66,  // 127: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	72,  // 128: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	79,  // 129: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	81,  // 130: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	83,  // 131: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	85,  // 132: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	87,  // 133: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	89,  // 134: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
+	91,  // 135: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
+	93,  // 136: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
+	95,  // 137: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
+	97,  // 138: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
+	21,  // 139: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	23,  // 140: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	25,  // 141: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	27,  // 142: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	29,  // 143: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	31,  // 144: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	34,  // 145: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	36,  // 146: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	38,  // 147: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	40,  // 148: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	43,  // 149: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	45,  // 150: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	47,  // 151: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	49,  // 152: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	57,  // 153: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	59,  // 154: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	61,  // 155: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	64,  // 156: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	67,  // 157: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	73,  // 158: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	80,  // 159: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	82,  // 160: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	84,  // 161: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	86,  // 162: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	88,  // 163: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	90,  // 164: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
+	92,  // 165: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
+	94,  // 166: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
+	96,  // 167: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
+	98,  // 168: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
+	139, // [139:169] is the sub-list for method output_type
+	109, // [109:139] is the sub-list for method input_type
+	109, // [109:109] is the sub-list for extension type_name
+	109, // [109:109] is the sub-list for extension extendee
+	0,   // [0:109] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -7104,15 +7262,15 @@ func file_sluice_v1_sluice_proto_init() {
 	file_sluice_v1_sluice_proto_msgTypes[16].OneofWrappers = []any{}
 	file_sluice_v1_sluice_proto_msgTypes[25].OneofWrappers = []any{}
 	file_sluice_v1_sluice_proto_msgTypes[34].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[70].OneofWrappers = []any{}
-	file_sluice_v1_sluice_proto_msgTypes[72].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[71].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[73].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   88,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
