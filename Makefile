@@ -108,7 +108,7 @@ check-generated: generate ## fail when the committed generated code is not what 
 check: lint check-generated test ## what CI runs: lint, format, generated code, every test
 
 .PHONY: demo
-demo: need-root build ## raise the lab and show traffic, a new backend, a killed daemon (root; KEEP=1 leaves it up)
+demo: need-root build ## raise the lab and show traffic, a new backend, a drain, a killed daemon (root; KEEP=1 leaves it up)
 	$(GO_BUILD) -o bin/demo ./lab/demo
 	$(ROOT) bin/demo $(if $(filter-out 0,$(KEEP)),-keep)
 

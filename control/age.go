@@ -46,19 +46,20 @@ func (e *Engine) age() error {
 		return err
 	}
 	e.sweeps = lastSweeps
-	e.logDrains(prev, st)
+	e.hops.Track(st.Addresses()) // a backend that has left is not looked after any more
 	return nil
 }
 
-// logDrains logs the drains that have ended.
+// logDrains logs the drains that have ended: those of backends that keep no slot any more.
 func (e *Engine) logDrains(prev, st *lb.State) {
+	kept, keeps := motionOf(prev, &lb.Activity{}).keeps, motionOf(st, &lb.Activity{}).keeps
 	for key, end := range st.Drained {
-		if prev.Drained[key] != end {
+		if kept[key] > 0 && keeps[key] == 0 {
 			e.log.Info("drain ended", "backend", key, "reason", end.String())
 		}
 	}
 	for key := range maps.Keys(prev.Layout.Backends) {
-		if _, stays := st.Layout.Backends[key]; lb.IsLeaving(key) && !stays {
+		if _, stays := st.Layout.Same(key, prev.Layout.Backends[key].Address); lb.IsLeaving(key) && !stays {
 			e.log.Info("backend left", "backend", key)
 		}
 	}

@@ -388,7 +388,7 @@ func TestReads(t *testing.T) {
 	n.hops.set(backend(0).Address, lb.NextHop{})
 	got, err := c.GetStatus(ctx, &sluicev1.GetStatusRequest{})
 	if err != nil || got.GetVersion() != "v0-test" || got.GetRevision() != 1 || got.GetTables()[0].GetDigest() != slots.GetDigest() ||
-		got.GetSeedFingerprint() != n.store.Seed().Fingerprint() || len(got.GetLimits()) != 3 || len(got.GetInterfaces()) != 1 {
+		got.GetSeedFingerprint() != n.store.Seed().Fingerprint() || len(got.GetLimits()) != 5 || len(got.GetInterfaces()) != 1 {
 		t.Errorf("status %v, err %v", got, err)
 	}
 	if w := got.GetWarnings(); len(w) != 1 || !strings.Contains(w[0], `backend "web/web-a" (10.9.3.10): no route`) {

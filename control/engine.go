@@ -88,6 +88,7 @@ func NewEngine(o Options) *Engine {
 		alive:    make(chan chan struct{}),
 		deadline: time.NewTimer(time.Hour),
 		applied:  o.Applied,
+		sweeps:   lastSweeps, // an earlier daemon may have been killed before its last
 	}
 	e.deadline.Stop()
 	if e.health == nil {
@@ -114,9 +115,11 @@ func (e *Engine) publishLocked(st *lb.State, r *store.Revision) error {
 	if err := e.commitLocked(); err != nil {
 		return unavailable("publish: the store cannot take the change before this one", err)
 	}
+	prev := e.state.Load()
 	if err := e.showLocked(st, r); err != nil {
 		return err
 	}
+	e.logDrains(prev, st)
 	e.uncommitted = errNotYet
 	if err := e.commitLocked(); err != nil {
 		// Packets see the change and the store has it as pending, so it survives a restart: it is made.

@@ -96,10 +96,10 @@ func (s *Server) DeletePool(ctx context.Context, req *sluicev1.DeletePoolRequest
 // ListPools returns pools sorted by name.
 func (s *Server) ListPools(_ context.Context, req *sluicev1.ListPoolsRequest) (*sluicev1.ListPoolsResponse, error) {
 	st := s.engine.State()
-	resp := &sluicev1.ListPoolsResponse{Revision: st.Revision}
+	resp, m := &sluicev1.ListPoolsResponse{Revision: st.Revision}, motionOf(st, &lb.Activity{})
 	for _, p := range st.Config.Pools {
 		if req.GetName() == "" || req.GetName() == p.Name {
-			status := poolStatus(st, p)
+			status := poolStatus(st, p, m)
 			status.Health = s.engine.poolHealth(p.Name)
 			resp.Pools = append(resp.Pools, status)
 		}
@@ -110,10 +110,9 @@ func (s *Server) ListPools(_ context.Context, req *sluicev1.ListPoolsRequest) (*
 	return resp, nil
 }
 
-func poolStatus(st *lb.State, p lb.Pool) *sluicev1.PoolStatus {
+func poolStatus(st *lb.State, p lb.Pool, m motion) *sluicev1.PoolStatus {
 	table := st.Tables[p.Name]
 	_, empty := table.Counts(len(p.Backends))
-	m := motionOf(st, &lb.Activity{})
 	return &sluicev1.PoolStatus{
 		Pool:       translate.PoolToProto(p),
 		Slots:      uint32(len(table.Owners)),

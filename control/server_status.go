@@ -85,13 +85,17 @@ func (s *Server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*
 		return nil, unavailable("describe the data plane", err)
 	}
 	st := s.engine.State()
+	activity, err := s.engine.dp.Activity()
+	if err != nil {
+		return nil, unavailable("read the flows", err)
+	}
 	resp := &sluicev1.GetStatusResponse{
 		Version:         s.version,
 		Revision:        st.Revision,
 		Publication:     st.Publication,
 		Started:         timestamppb.New(s.started),
 		SeedFingerprint: s.engine.seed.Fingerprint(),
-		Limits:          limits(st, info.Limits),
+		Limits:          limits(st, info.Limits, activity),
 		Warnings:        append(s.engine.Warnings(), s.guard.Warnings()...),
 		MapMemoryBytes:  info.MapMemory,
 		Unmatched:       info.Unmatched,
@@ -118,7 +122,16 @@ func (s *Server) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) (*
 }
 
 // limits says how much of each size is in use.
-func limits(st *lb.State, configured lb.Limits) []*sluicev1.Limit {
+func limits(st *lb.State, configured lb.Limits, activity *lb.Activity) []*sluicev1.Limit {
+	var flows [2]uint64 // of IPv4, of IPv6
+	for _, f := range activity.Flows {
+		family := 0
+		if f.Flow.Source.Addr().Is6() {
+			family = 1
+		}
+		flows[family]++
+	}
+	flowsV4, flowsV6 := configured.Flows()
 	var slots uint64
 	for _, p := range st.Layout.Pools {
 		slots += uint64(p.Slots)
@@ -127,5 +140,7 @@ func limits(st *lb.State, configured lb.Limits) []*sluicev1.Limit {
 		{Name: "vips", Used: uint64(len(st.Layout.VIPs)), Configured: uint64(configured.VIPs)},
 		{Name: "backends", Used: uint64(len(st.Layout.Backends)), Configured: uint64(configured.Backends)},
 		{Name: "slots", Used: slots, Configured: uint64(configured.Slots)},
+		{Name: "flows_v4", Used: flows[0], Configured: uint64(flowsV4)},
+		{Name: "flows_v6", Used: flows[1], Configured: uint64(flowsV6)},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-lb/sluice/control/store"
 	"github.com/sluice-lb/sluice/document"
@@ -76,6 +77,12 @@ func TestLinksLeadToFiles(t *testing.T) {
 func vips(l *lb.Limits) *uint32     { return &l.VIPs }
 func backends(l *lb.Limits) *uint32 { return &l.Backends }
 func slots(l *lb.Limits) *uint32    { return &l.Slots }
+func flowsV4(l *lb.Limits) *uint32  { return &l.FlowsV4 }
+
+// plain is a duration in the words of the reference: 1h, not 1h0m0s.
+func plain(d time.Duration) string {
+	return strings.Replace(strings.Replace(d.String(), "m0s", "m", 1), "h0m", "h", 1)
+}
 
 // largest is the largest value of one limit that is accepted.
 func largest(t *testing.T, field func(*lb.Limits) *uint32) uint32 {
@@ -108,6 +115,9 @@ func TestConfigurationHasTheConstants(t *testing.T) {
 		fmt.Sprintf("`limits.backends` | | backends over all pools, 1 to %d | %d |", largest(t, backends), lb.DefaultLimits.Backends),
 		fmt.Sprintf("`limits.slots` | | slots over all pools, a multiple of %d up to %d | %d |",
 			lb.MinSlots, largest(t, slots), lb.DefaultLimits.Slots),
+		fmt.Sprintf("slots that are changing, 1 to %d | %d |", largest(t, flowsV4), lb.DefaultFlows),
+		fmt.Sprintf("at most, %s to %s | %s |", plain(lb.MinDrain), plain(lb.MaxDrain), plain(lb.DefaultDrainMax)),
+		fmt.Sprintf("taken for gone, %s to %s | %s |", plain(lb.MinDrain), plain(lb.MaxDrain), plain(lb.DefaultDrainIdle)),
 		fmt.Sprintf("limits: {vips: %d, backends: %d, slots: %d}",
 			lb.DefaultLimits.VIPs, lb.DefaultLimits.Backends, lb.DefaultLimits.Slots),
 		fmt.Sprintf("names of 1 to %d interfaces", xdp.MaxInterfaces),
@@ -121,6 +131,11 @@ func TestConfigurationHasTheConstants(t *testing.T) {
 	for _, e := range lb.Encaps {
 		if !strings.Contains(text, fmt.Sprintf("| `encap` | `%s`", e)) {
 			t.Errorf("configuration.md does not name encap %q", e)
+		}
+	}
+	for _, a := range lb.Admins {
+		if !strings.Contains(text, "`"+a.String()+"`") {
+			t.Errorf("configuration.md does not name the order %q", a)
 		}
 	}
 	for _, p := range lb.Protocols {

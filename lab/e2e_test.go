@@ -29,8 +29,11 @@ type document struct {
 }
 
 type documentPool struct {
-	Name     string            `json:"name"`
-	Backends []documentBackend `json:"backends"`
+	Name      string            `json:"name"`
+	Slots     int               `json:"slots,omitempty"`
+	DrainMax  string            `json:"drain_max,omitempty"`
+	DrainIdle string            `json:"drain_idle,omitempty"`
+	Backends  []documentBackend `json:"backends"`
 }
 
 type documentBackend struct {

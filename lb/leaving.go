@@ -23,6 +23,18 @@ func SplitKey(key string) (pool, backend string) {
 	return pool, backend
 }
 
+// Same is the place in l of the backend that another layout has under a key and at an address: configured, or leaving.
+func (l Layout) Same(key string, address netip.Addr) (BackendPlace, bool) {
+	pool, name := SplitKey(key)
+	plain := BackendKey(pool, name)
+	for _, k := range []string{plain, LeavingKey(plain, address)} {
+		if place, ok := l.Backends[k]; ok && place.Address == address {
+			return place, true
+		}
+	}
+	return BackendPlace{}, false
+}
+
 // Dead tells whether the flows of a backend in the layout are lost.
 func (s *State) Dead(key string) bool {
 	if IsLeaving(key) {

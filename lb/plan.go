@@ -37,7 +37,7 @@ type PlanInput struct {
 //
 // An error names the node setting that is too small for both states side by side.
 func Plan(prev *State, in PlanInput) (*State, error) {
-	p := planner{prev: prev, seed: in.Seed, limits: in.Limits, activity: in.Activity, now: in.Now}
+	p := planner{prev: prev, seed: in.Seed, limits: in.Limits, activity: in.Activity, hops: in.Hops, now: in.Now}
 	if prev == nil {
 		p.prev = &State{Layout: Layout{Copy: 1}}
 	}
@@ -78,6 +78,7 @@ type planner struct {
 	seed       Seed
 	limits     Limits
 	activity   *Activity
+	hops       Hops
 	now        time.Time
 	// keys maps the keys of prev.Layout.Backends to those that the same backends have in next.
 	keys map[string]string
@@ -148,7 +149,7 @@ func (p *planner) placeBackends() error {
 			p.next.Layout.Backends[key] = place
 		}
 	}
-	p.keepLeaving()
+	fresh += p.keepLeaving(descriptors)
 	return descriptors.check("backends", "descriptors", len(p.prev.Layout.Backends), fresh)
 }
 

@@ -168,8 +168,10 @@ func keyOf(keys []string, owner uint16) string {
 	return keys[owner]
 }
 
-// keepLeaving keeps the places of leaving backends that a slot or a flow names; without knowing the flows, of all.
-func (p *planner) keepLeaving() {
+// keepLeaving keeps the places of leaving backends that a slot or a flow names; without knowing the flows, of all. That
+// includes those that leave now: packets make entries for them until this state is published. One whose next hop differs
+// gets a descriptor of its own, as every backend does.
+func (p *planner) keepLeaving(descriptors *indexes) (fresh int) {
 	named := map[string]bool{}
 	for _, states := range p.next.Changing {
 		for _, s := range states {
@@ -182,26 +184,41 @@ func (p *planner) keepLeaving() {
 			busy[f.Backend] = true
 		}
 	}
-	for old, key := range p.keys {
-		place := p.prev.Layout.Backends[old]
+	for _, old := range slices.Sorted(maps.Keys(p.keys)) {
+		key, place := p.keys[old], p.prev.Layout.Backends[old]
 		pool, _ := SplitKey(key)
 		_, stays := p.next.Config.Pool(pool)
 		if !IsLeaving(key) || !stays {
 			continue
 		}
-		if named[key] || (p.activity == nil || busy[place.Index]) && p.next.Conditions[key] != ConditionHard {
-			p.next.Layout.Backends[key] = place
-			if hop, ok := p.prev.Hops[place.Address]; ok {
-				if _, known := p.next.Hops[place.Address]; !known {
-					p.next.Hops[place.Address] = hop
-				}
+		mayHaveFlows := p.activity == nil || busy[place.Index] || !IsLeaving(old)
+		if named[key] || mayHaveFlows && p.next.Conditions[key] != ConditionHard {
+			if hop := p.leavingHop(place); hop != place.Hop {
+				fresh++
+				place.Hop, place.Index = hop, descriptors.take()
 			}
+			p.next.Layout.Backends[key] = place
 		}
 	}
 	maps.DeleteFunc(p.next.Conditions, func(key string, _ Condition) bool {
 		_, there := p.next.Layout.Backends[key]
 		return IsLeaving(key) && !there
 	})
+	return fresh
+}
+
+// leavingHop is the next hop of a leaving backend without its MAC: the one that is known now, or else the last.
+func (p *planner) leavingHop(place BackendPlace) NextHop {
+	if _, known := p.next.Hops[place.Address]; !known {
+		if hop := p.hops[place.Address]; hop.Routed() {
+			p.next.Hops[place.Address] = hop
+		} else if hop, ok := p.prev.Hops[place.Address]; ok {
+			p.next.Hops[place.Address] = hop
+		}
+	}
+	hop := p.next.Hops[place.Address]
+	hop.MAC = MAC{}
+	return hop
 }
 
 // slotWords are the words of a pool's slots and of their previous owners.

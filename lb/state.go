@@ -118,6 +118,6 @@ type Limits struct {
 	FlowsV4, FlowsV6 uint32
 }
 
-// DefaultLimits suit an edge node of moderate size: about 68 MiB of kernel memory, and 1.3 MiB more for each possible
+// DefaultLimits suit an edge node of moderate size: about 65 MiB of kernel memory, and 1.3 MiB more for each possible
 // CPU.
 var DefaultLimits = Limits{VIPs: 4096, Backends: 16384, Slots: 1 << 22}

@@ -178,7 +178,7 @@ func (d *Dataplane) carryStamps(old, state *lb.State) {
 func (d *Dataplane) readdressFlows(old, state *lb.State) {
 	moved := map[uint32]uint32{}
 	for key, place := range state.Layout.Backends {
-		if was, ok := old.Layout.Backends[key]; ok && was.Index != place.Index && was.Address == place.Address {
+		if was, ok := old.Layout.Same(key, place.Address); ok && was.Index != place.Index {
 			moved[was.Index] = place.Index
 		}
 	}

@@ -20,6 +20,24 @@ type tracked struct {
 	config lb.Config
 	state  *lb.State
 	now    time.Time
+	mtus   map[netip.Addr]uint32 // of routes that are not as usual
+}
+
+// hops are those of all backends, leaving ones included.
+func (x *tracked) hops() lb.Hops {
+	hops := xdptest.Hops(x.config, xdptest.Interface)
+	if x.state != nil {
+		for _, a := range x.state.Addresses() {
+			hops[a] = xdptest.Hop(a, xdptest.Interface)
+		}
+	}
+	for a, mtu := range x.mtus {
+		if hop, ok := hops[a]; ok {
+			hop.MTU = mtu
+			hops[a] = hop
+		}
+	}
+	return hops
 }
 
 func newTracked(t *testing.T, limits lb.Limits, backends int) *tracked {
@@ -49,8 +67,13 @@ func (x *tracked) publish(limits lb.Limits) {
 	if err != nil {
 		x.t.Fatal(err)
 	}
+	if x.state != nil { // as the engine does
+		if err := x.d.DropFlows(x.state.UselessFlows(xdptest.Seed, activity.Flows)); err != nil {
+			x.t.Fatal(err)
+		}
+	}
 	next, err := lb.Plan(x.state, lb.PlanInput{
-		Config: x.config, Hops: xdptest.Hops(x.config, xdptest.Interface), Seed: xdptest.Seed, Limits: limits,
+		Config: x.config, Hops: x.hops(), Seed: xdptest.Seed, Limits: limits,
 		Revision: 1, Activity: activity, Now: x.now,
 	})
 	if err != nil {
@@ -58,9 +81,6 @@ func (x *tracked) publish(limits lb.Limits) {
 	}
 	xdptest.MustPublish(x.t, x.d, next)
 	x.state = next
-	if err := x.d.DropFlows(next.UselessFlows(xdptest.Seed, activity.Flows)); err != nil {
-		x.t.Fatal(err)
-	}
 }
 
 // set edits one backend of both pools.
@@ -295,11 +315,43 @@ func TestHardFailureMoves(t *testing.T) {
 	}
 }
 
-// TestRandomChanges opens flows and changes the pool at random: drains, returns, weights, removals, additions, in any order
-// and overlapping. No flow ever gets to another backend than its first packet did.
+// TestReopenedFlow opens a flow again whose entry is closing: all of its packets go where its first one goes, whatever the
+// state of its slot.
+func TestReopenedFlow(t *testing.T) {
+	for _, ipv6 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ipv6-%v", ipv6), func(t *testing.T) {
+			x := newTracked(t, xdptest.Limits, 3)
+			x.set(0, func(b *lb.Backend) { b.Admin = lb.AdminDrained })
+			x.publish(lb.Limits{})
+			for i := range 300 {
+				x.send(i, ipv6, syn)
+				x.send(i, ipv6, fin)
+			}
+			x.set(0, func(b *lb.Backend) { b.Admin = lb.AdminEnabled })
+			x.publish(lb.Limits{}) // back to the previous owner: pinned at once
+			returned := 0
+			for i := range 300 {
+				first := x.send(i, ipv6, syn)
+				if next := x.send(i, ipv6, ack); next != first {
+					t.Fatalf("flow %d was opened again at %s, its next packet went to %s", i, first, next)
+				}
+				if first == x.config.Pools[map[bool]int{true: 1}[ipv6]].Backends[0].Address {
+					returned++
+				}
+			}
+			if returned < 50 {
+				t.Errorf("%d flows came back to the backend that returned: too few for a test", returned)
+			}
+		})
+	}
+}
+
+// TestRandomChanges opens flows and changes the pool at random: drains, returns, weights, removals, additions, and routes,
+// in any order and overlapping. No flow ever gets to another backend than its first packet did.
 func TestRandomChanges(t *testing.T) {
 	random := testSeed(t)
 	x := newTracked(t, xdptest.Limits, 6)
+	x.mtus = map[netip.Addr]uint32{}
 	all := x.config
 	owner := map[int]netip.Addr{}
 	check := func(why string) {
@@ -321,9 +373,21 @@ func TestRandomChanges(t *testing.T) {
 	open(200)
 	for step := range 60 {
 		why := randomChange(random, x, all)
+		for range 3 { // a route that differs takes another descriptor
+			p := all.Pools[random.IntN(2)]
+			x.mtus[p.Backends[random.IntN(len(p.Backends))].Address] = 1500 + uint32(random.IntN(2))
+		}
 		x.now = x.now.Add(time.Duration(random.IntN(30)) * time.Second)
 		x.publish(lb.Limits{})
 		check(fmt.Sprintf("step %d, %s,", step, why))
+		for range 20 { // the client closes, and takes the same port again
+			i := random.IntN(len(owner))
+			x.send(i, i%2 == 1, fin)
+			if got := x.send(i, i%2 == 1, syn); got.IsValid() {
+				owner[i] = got
+			}
+		}
+		check(fmt.Sprintf("flows that were opened again in step %d", step))
 		open(20)
 		check(fmt.Sprintf("new flows of step %d", step))
 	}

@@ -18,6 +18,7 @@ func (c *cli) findBackend(ctx context.Context, backend string) (pool, name strin
 	if err != nil {
 		return "", "", err
 	}
+	found = staying(found)
 	switch len(found) {
 	case 0:
 		return "", "", status.Errorf(codes.NotFound, "backend %q not found", backend)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,8 @@ func (c *cli) poolNames(ctx context.Context) ([]string, error) {
 
 func (c *cli) backendNames(ctx context.Context) ([]string, error) {
 	answer, err := call(ctx, c, sluicev1.SluiceClient.ListBackends, &sluicev1.ListBackendsRequest{})
-	return namesOf(answer.GetBackends(), backendName), err
+	configured := slices.DeleteFunc(answer.GetBackends(), (*sluicev1.BackendStatus).GetLeaving)
+	return namesOf(configured, backendName), err
 }
 
 // backendName is POOL/NAME.

@@ -24,8 +24,12 @@ func (c *cli) createPoolCommand() *cobra.Command {
 			return err
 		}
 		answer, err := call(ctx, c, sluicev1.SluiceClient.CreatePool, &sluicev1.CreatePoolRequest{
-			Pool: &sluicev1.Pool{Name: args[0], Encap: encap, Slots: fields.slots, Health: health,
-				PanicThreshold: given(cmd, "panic-threshold", fields.panicThreshold)}, Options: c.writeOptions(),
+			Pool: &sluicev1.Pool{
+				Name: args[0], Encap: encap, Slots: fields.slots, Health: health,
+				PanicThreshold: given(cmd, "panic-threshold", fields.panicThreshold),
+				DrainMax:       givenDuration(cmd, "drain-max", fields.drainMax), DrainIdle: givenDuration(cmd, "drain-idle", fields.drainIdle),
+			},
+			Options: c.writeOptions(),
 		})
 		if err != nil {
 			return err

@@ -28,7 +28,10 @@ func (c *cli) describePoolCommand() *cobra.Command {
 			}
 			facts := []fact{
 				{"Name", p.Name}, {"Encap", p.Encap}, {"VIPs", strings.Join(p.VIPs, ", ")},
-				{"Slots", decimal(p.Slots) + ", " + decimal(p.EmptySlots) + " empty"}, {"Digest", p.Digest},
+				{"Slots", decimal(p.Slots) + ", " + decimal(p.EmptySlots) + " empty"},
+				{"  In transition", decimal(p.TransitionSlots)}, {"  Pinned", decimal(p.PinnedSlots)},
+				{"Drains", "at most " + p.DrainMax + ", quiet after " + p.DrainIdle},
+				{"Digest", p.Digest},
 			}
 			facts = append(facts, p.healthFacts()...)
 			return describe(c, p, "pool/"+p.Name, facts, func() {

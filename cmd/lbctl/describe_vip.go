@@ -26,7 +26,7 @@ func (c *cli) describeVIPCommand() *cobra.Command {
 			facts := append([]fact{
 				{"Name", v.Name}, {"Address", v.Address}, {"Protocol", v.Protocol}, {"Ports", portList(v.Ports)},
 				{"Pool", v.Pool}, {"Backends", decimal(v.BackendsWithSlots) + " of " + decimal(v.Backends) + " own slots"},
-			}, v.Counter.facts()...)
+			}, append(v.Counter.facts(), fact{"Held", decimal(v.Held)})...)
 			return describe(c, v, "vip/"+v.Name, facts, func() {
 				section(c, listing[backendItem]{backends, backendColumns, nil})
 			})

@@ -2,8 +2,10 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
@@ -43,8 +45,9 @@ func (f *vipFields) protocolValue() (sluicev1.Protocol, error) {
 
 // poolFields are the flags of a pool.
 type poolFields struct {
-	encap string
-	slots uint32
+	encap               string
+	slots               uint32
+	drainMax, drainIdle time.Duration
 	*healthFields
 }
 
@@ -52,8 +55,18 @@ func poolFlags(cmd *cobra.Command) *poolFields {
 	f := &poolFields{healthFields: healthFlags(cmd)}
 	cmd.Flags().StringVar(&f.encap, "encap", "", "how packets travel to the backends: "+strings.Join(words(lb.Encaps), ", "))
 	cmd.Flags().Uint32Var(&f.slots, "slots", 0, "size of the slot table, a power of two; 0 is the smallest with 256 slots a backend")
+	cmd.Flags().DurationVar(&f.drainMax, "drain-max", lb.DefaultDrainMax, "how long a slot keeps the flows of its previous owner at most")
+	cmd.Flags().DurationVar(&f.drainIdle, "drain-idle", lb.DefaultDrainIdle, "after how much silence those flows are taken for gone")
 	_ = cmd.RegisterFlagCompletionFunc("encap", cobra.FixedCompletions(words(lb.Encaps), cobra.ShellCompDirectiveNoFileComp))
 	return f
+}
+
+// givenDuration is a duration that is on the command line, and nil where it is not.
+func givenDuration(cmd *cobra.Command, flag string, d time.Duration) *durationpb.Duration {
+	if !cmd.Flags().Changed(flag) {
+		return nil
+	}
+	return durationpb.New(d)
 }
 
 // encapValue translates --encap; empty stands for "not given".

@@ -3,6 +3,6 @@ package main
 import "github.com/spf13/cobra"
 
 func (c *cli) getCommand() *cobra.Command {
-	return verb("get", "List VIPs, pools, backends or slots",
-		c.getVIPsCommand(), c.getPoolsCommand(), c.getBackendsCommand(), c.getSlotsCommand())
+	return verb("get", "List VIPs, pools, backends, slots or flows",
+		c.getVIPsCommand(), c.getPoolsCommand(), c.getBackendsCommand(), c.getSlotsCommand(), c.getFlowsCommand())
 }

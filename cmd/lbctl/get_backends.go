@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
@@ -13,7 +16,10 @@ func (c *cli) getBackendsCommand() *cobra.Command {
 	var pool string
 	cmd := c.watchFlag(&cobra.Command{
 		Use: "backends [BACKEND]", Aliases: []string{"backend"}, Short: "List backends", Args: atMost("BACKEND"),
-		Long:              "List backends: all, those of --pool, or one. A bare NAME lists every backend of that name.",
+		Long: `List backends: all, those of --pool, or one. A bare NAME lists every backend of that name.
+
+KEEPS counts the slots whose flows a backend keeps although it owns them no longer, FLOWS its entries in the flow tables.
+A backend that was removed, or got another address, is listed as leaving while it has either: it is POOL/NAME@ADDRESS.`,
 		ValidArgsFunction: c.complete(1, c.backendNames),
 		RunE: c.does(func(ctx context.Context, args []string) error {
 			name := first(args)
@@ -38,17 +44,43 @@ func (c *cli) getBackendsCommand() *cobra.Command {
 	return cmd
 }
 
-// backends asks for those that match; an empty pool or name matches all.
+// backends asks for those that match; an empty pool or name matches all. NAME@ADDRESS is one that is leaving.
 func (c *cli) backends(ctx context.Context, pool, name string) ([]backendItem, error) {
+	name, leaving, _ := strings.Cut(name, "@")
 	answer, err := call(ctx, c, sluicev1.SluiceClient.ListBackends, &sluicev1.ListBackendsRequest{Pool: pool, Name: name})
 	var out []backendItem
 	for _, b := range answer.GetBackends() {
-		out = append(out, backendItemOf(b))
+		item := backendItemOf(b)
+		if leaving == "" || item.Leaving && item.Address == leaving {
+			out = append(out, item)
+		}
+	}
+	if err == nil && leaving != "" && len(out) == 0 {
+		return nil, status.Errorf(codes.NotFound, "backend %q is not leaving", strings.TrimPrefix(pool+"/"+name+"@"+leaving, "/"))
 	}
 	return out, err
 }
 
-func (b backendItem) name() string { return b.Pool + "/" + b.Name }
+// name is POOL/NAME, with the address where the backend is leaving: another may have its name.
+func (b backendItem) name() string {
+	if b.Leaving {
+		return b.Pool + "/" + b.Name + "@" + b.Address
+	}
+	return b.Pool + "/" + b.Name
+}
+
+// order is the word in the column ADMIN.
+func (b backendItem) order() string {
+	if b.Leaving {
+		return "leaving"
+	}
+	return b.Admin
+}
+
+// staying are those that are configured.
+func staying(backends []backendItem) []backendItem {
+	return slices.DeleteFunc(slices.Clone(backends), func(b backendItem) bool { return b.Leaving })
+}
 
 var backendColumns = []column[backendItem]{
 	{title: "BACKEND", cell: backendItem.name},
@@ -56,10 +88,12 @@ var backendColumns = []column[backendItem]{
 	{title: "WEIGHT", right: true, cell: func(b backendItem) string { return decimal(b.Weight) }},
 	{title: "SCALE", right: true, cell: func(b backendItem) string { return factor(b.Scale) }},
 	{title: "EFFECTIVE", right: true, cell: func(b backendItem) string { return decimal(b.EffectiveWeight) }},
-	{title: "ADMIN", cell: func(b backendItem) string { return b.Admin }},
+	{title: "ADMIN", cell: backendItem.order},
 	{title: "HEALTH", cell: func(b backendItem) string { return dash(b.Health.text()) }},
 	{title: "SLOTS", right: true, cell: func(b backendItem) string { return decimal(b.Slots) }},
 	{title: "SHARE", right: true, cell: func(b backendItem) string { return share(b.Slots, b.PoolSlots) }},
+	{title: "KEEPS", right: true, cell: func(b backendItem) string { return decimal(b.KeepsSlots) }},
+	{title: "FLOWS", right: true, cell: func(b backendItem) string { return decimal(b.Flows) }},
 	{title: "NEXT-HOP", cell: func(b backendItem) string { return b.NextHop.State }},
 	{title: "INTERFACE", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.Interface) }},
 	{title: "GATEWAY", wide: true, cell: func(b backendItem) string { return dash(b.NextHop.Gateway) }},

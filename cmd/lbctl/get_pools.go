@@ -44,6 +44,10 @@ var poolColumns = []column[poolItem]{
 	{title: "SLOTS", right: true, cell: func(p poolItem) string { return decimal(p.Slots) }},
 	{title: "EMPTY", right: true, cell: func(p poolItem) string { return decimal(p.EmptySlots) }},
 	{title: "VIPS", cell: func(p poolItem) string { return dash(strings.Join(p.VIPs, ",")) }},
+	{title: "TRANSITION", right: true, wide: true, cell: func(p poolItem) string { return decimal(p.TransitionSlots) }},
+	{title: "PINNED", right: true, wide: true, cell: func(p poolItem) string { return decimal(p.PinnedSlots) }},
+	{title: "DRAIN-MAX", right: true, wide: true, cell: func(p poolItem) string { return p.DrainMax }},
+	{title: "DRAIN-IDLE", right: true, wide: true, cell: func(p poolItem) string { return p.DrainIdle }},
 	{title: "DIGEST", wide: true, cell: func(p poolItem) string { return p.Digest }},
 	{title: "BASE", right: true, wide: true, cell: func(p poolItem) string { return decimal(p.Base) }},
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
 
@@ -32,7 +33,9 @@ type vipItem struct {
 	Backends          uint32      `json:"backends"`
 	BackendsWithSlots uint32      `json:"backends_with_slots"`
 	Counter           counterItem `json:"counter"`
-	Index             uint32      `json:"index"`
+	// Held counts first packets that stayed with their slot's previous owner.
+	Held  uint64 `json:"held"`
+	Index uint32 `json:"index"`
 }
 
 func vipItemOf(v *sluicev1.VipStatus) vipItem {
@@ -40,7 +43,7 @@ func vipItemOf(v *sluicev1.VipStatus) vipItem {
 	out := vipItem{
 		Name: vip.GetName(), Address: vip.GetAddress(), Protocol: word("PROTOCOL_", vip.GetProtocol().String()),
 		Ports: []int{}, Pool: vip.GetPool(), Backends: v.GetBackends(), BackendsWithSlots: v.GetBackendsWithSlots(),
-		Counter: counterOf(v.GetCounter()), Index: v.GetIndex(),
+		Counter: counterOf(v.GetCounter()), Held: v.GetCounter().GetHeld(), Index: v.GetIndex(),
 	}
 	for _, text := range vip.GetPorts() {
 		if port, err := strconv.Atoi(text); err == nil {
@@ -59,11 +62,17 @@ type poolItem struct {
 	Backends   []configuredBackend `json:"backends"`
 	VIPs       []string            `json:"vips"`
 	Digest     string              `json:"digest"`
+	Base       uint32              `json:"base"`
 	// Health is the check; Checks how the backends do by it. Both are absent without a check.
 	Health         *healthCheckItem `json:"health,omitempty"`
 	PanicThreshold uint32           `json:"panic_threshold"`
 	Checks         *poolHealthItem  `json:"checks,omitempty"`
-	Base           uint32           `json:"base"`
+	// DrainMax and DrainIdle are those in use, also where the document leaves them out.
+	DrainMax  string `json:"drain_max"`
+	DrainIdle string `json:"drain_idle"`
+	// TransitionSlots keep the flows of their previous owner, PinnedSlots follow entries only.
+	TransitionSlots uint32 `json:"transition_slots"`
+	PinnedSlots     uint32 `json:"pinned_slots"`
 }
 
 type configuredBackend struct {
@@ -71,7 +80,8 @@ type configuredBackend struct {
 	Address string  `json:"address"`
 	Weight  uint32  `json:"weight"`
 	Scale   float64 `json:"scale"`
-	Admin   string  `json:"admin"`
+	// Admin is empty for a backend that is leaving: it is no longer configured.
+	Admin string `json:"admin,omitempty"`
 }
 
 func configuredBackendOf(b *sluicev1.Backend) configuredBackend {
@@ -87,6 +97,9 @@ func poolItemOf(p *sluicev1.PoolStatus) poolItem {
 		EmptySlots: p.GetEmptySlots(), Backends: []configuredBackend{}, VIPs: append([]string{}, p.GetVips()...),
 		Digest: p.GetDigest(), Base: p.GetBase(), Health: healthCheckItemOf(p.GetPool().GetHealth()),
 		PanicThreshold: panicPercent(p.GetPool()), Checks: poolHealthItemOf(p.GetHealth()),
+		DrainMax:        durationOr(p.GetPool().GetDrainMax(), lb.DefaultDrainMax),
+		DrainIdle:       durationOr(p.GetPool().GetDrainIdle(), lb.DefaultDrainIdle),
+		TransitionSlots: p.GetTransitionSlots(), PinnedSlots: p.GetPinnedSlots(),
 	}
 	for _, b := range p.GetPool().GetBackends() {
 		out.Backends = append(out.Backends, configuredBackendOf(b))
@@ -105,6 +118,12 @@ type backendItem struct {
 	Health  *backendHealthItem `json:"health,omitempty"`
 	Counter counterItem        `json:"counter"`
 	Index   uint32             `json:"index"`
+	// KeepsSlots counts the slots whose flows it keeps although it owns them no longer, Flows its entries.
+	KeepsSlots uint32 `json:"keeps_slots"`
+	Flows      uint32 `json:"flows"`
+	Leaving    bool   `json:"leaving"`
+	// DrainEnd is quiet or deadline once the drain of a drained backend has ended.
+	DrainEnd string `json:"drain_end,omitempty"`
 }
 
 type nextHopItem struct {
@@ -128,6 +147,13 @@ func backendItemOf(b *sluicev1.BackendStatus) backendItem {
 			State: word("STATE_", hop.GetState().String()), Interface: hop.GetInterface(), Gateway: hop.GetGateway(),
 			MAC: hop.GetMac(), Source: hop.GetSource(), MTU: hop.GetMtu(),
 		},
+		KeepsSlots: b.GetKeepsSlots(), Flows: b.GetFlows(), Leaving: b.GetLeaving(),
+	}
+	if out.Leaving {
+		out.Admin = ""
+	}
+	if b.GetDrainEnd() != sluicev1.DrainEnd_DRAIN_END_UNSPECIFIED {
+		out.DrainEnd = word("DRAIN_END_", b.GetDrainEnd().String())
 	}
 	if hop.GetSince() != nil {
 		since := hop.GetSince().AsTime()

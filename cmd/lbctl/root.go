@@ -98,7 +98,7 @@ diff has its own.`,
 	add(groupRead, c.getCommand(), c.describeCommand(), c.exportCommand(), c.statusCommand(), c.statsCommand(),
 		c.historyCommand(), c.diffCommand(), c.checkCommand())
 	add(groupChange, c.applyCommand(), c.createCommand(), c.setCommand(), c.deleteCommand(), c.weightCommand(),
-		c.rollbackCommand(), c.confirmCommand())
+		c.drainCommand(), c.undrainCommand(), c.rollbackCommand(), c.confirmCommand())
 	add(groupLocal, c.validateCommand(), c.versionCommand())
 	return root
 }

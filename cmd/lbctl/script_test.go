@@ -84,7 +84,7 @@ func (s *session) lbctl(ts *testscript.TestScript, neg bool, args []string) {
 		stdin: &stdin, stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv,
 		// Scripts run in one process, which has one directory.
 		readFile: func(name string) ([]byte, error) { return os.ReadFile(ts.MkAbs(name)) },
-		now:      func() time.Time { return noon },
+		now:      s.server.now,
 		sleep:    func(_ context.Context, d time.Duration) error { s.server.pass(d); return nil },
 		dial:     s.dial,
 	}, args)

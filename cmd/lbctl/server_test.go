@@ -33,6 +33,7 @@ type server struct {
 	waiting  *sluicev1.Confirmation
 	sick     map[string]bool // by pool/backend
 	steps    []func()        // of the next watch
+	motion   motion
 }
 
 func newServer() *server { return &server{mode: "ok", clock: noon, sick: map[string]bool{}} }
@@ -50,6 +51,12 @@ func (s *server) pass(d time.Duration) {
 	s.clock = s.clock.Add(d)
 }
 
+func (s *server) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock
+}
+
 // enter is how each call starts; the caller unlocks.
 func (s *server) enter(ctx context.Context) error {
 	s.mu.Lock()
@@ -59,7 +66,7 @@ func (s *server) enter(ctx context.Context) error {
 		<-ctx.Done()
 		s.mu.Lock()
 		return ctx.Err()
-	case "down":
+	case "down", "down for good":
 		return status.Error(codes.Unavailable, "publish revision 1: no space in the map (raise limits.slots)")
 	}
 	return nil
@@ -103,6 +110,7 @@ func (s *server) write(ctx context.Context, o *sluicev1.WriteOptions, change fun
 		if s.waiting != nil {
 			return nil, status.Errorf(codes.FailedPrecondition, "revision %d waits to be confirmed", s.revision)
 		}
+		s.motion.note(s.config, next, s.clock)
 		s.config, s.revision = next, s.revision+1
 		s.remember(o, out.GetChanges())
 		out.Confirmation = s.waiting
@@ -125,6 +133,7 @@ func changesOf(changes []lb.Change) []*sluicev1.Change {
 func tables(c lb.Config) map[string]*lb.Table {
 	out := map[string]*lb.Table{}
 	for _, p := range c.Pools {
+		p = p.Effective(nil)
 		var total, upTo uint64
 		for _, b := range p.Backends {
 			total += uint64(b.EffectiveWeight())
@@ -287,6 +296,12 @@ func (s *server) SetPool(ctx context.Context, r *sluicev1.SetPoolRequest) (*slui
 		if r.PanicThreshold != nil {
 			m.PanicThreshold = r.PanicThreshold
 		}
+		if r.DrainMax != nil {
+			m.DrainMax = r.GetDrainMax()
+		}
+		if r.DrainIdle != nil {
+			m.DrainIdle = r.GetDrainIdle()
+		}
 		var err error
 		*p, err = translate.PoolFromProto("pool", m)
 		return err
@@ -332,6 +347,7 @@ func (s *server) ListPools(ctx context.Context, r *sluicev1.ListPoolsRequest) (*
 				Pool: translate.PoolToProto(p), Slots: p.SlotCount(), Base: base,
 				EmptySlots: owned(tables(s.effective())[p.Name], lb.NoOwner), Digest: digest(p), Health: s.poolHealth(p),
 			}
+			item.TransitionSlots, item.PinnedSlots = s.motion.slots(p.Name, s.clock)
 			for _, v := range s.config.VIPs {
 				if v.Pool == p.Name {
 					item.Vips = append(item.Vips, v.Name)
@@ -426,18 +442,24 @@ func (s *server) ListBackends(ctx context.Context, r *sluicev1.ListBackendsReque
 	}
 	out := &sluicev1.ListBackendsResponse{Revision: s.revision}
 	index := uint32(0)
+	asked := func(p lb.Pool, b lb.Backend) bool {
+		return (r.GetPool() == "" || r.GetPool() == p.Name) && (r.GetName() == "" || r.GetName() == b.Name)
+	}
 	for _, p := range s.config.Pools {
 		for i, b := range p.Backends {
 			index++
-			if r.GetPool() != "" && r.GetPool() != p.Name || r.GetName() != "" && r.GetName() != b.Name {
+			if !asked(p, b) {
 				continue
 			}
-			out.Backends = append(out.Backends, &sluicev1.BackendStatus{
+			item := &sluicev1.BackendStatus{
 				Pool: p.Name, Backend: translate.BackendToProto(b), EffectiveWeight: s.effectiveWeight(p, i), Index: index,
 				Slots: owned(tables(s.effective())[p.Name], i), PoolSlots: p.SlotCount(), NextHop: hop(b), Counter: s.counter(5),
 				Health: s.backendHealth(p, b),
-			})
+			}
+			s.motion.describe(item, b, s.clock)
+			out.Backends = append(out.Backends, item)
 		}
+		out.Backends = append(out.Backends, s.motion.leaving(p, asked, s.clock)...)
 	}
 	if r.GetName() != "" && len(out.Backends) == 0 {
 		return nil, missing("backend", strings.TrimPrefix(r.GetPool()+"/"+r.GetName(), "/"))
@@ -491,9 +513,11 @@ func (s *server) GetStats(ctx context.Context, _ *sluicev1.GetStatsRequest) (*sl
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
-	out := &sluicev1.GetStatsResponse{Time: timestamppb.New(s.clock)}
+	out := &sluicev1.GetStatsResponse{Time: timestamppb.New(s.clock), Tracking: s.motion.tracking()}
 	for _, v := range s.config.VIPs {
-		out.Vips = append(out.Vips, &sluicev1.VipStat{Name: v.Name, Counter: s.counter(10)})
+		counter := s.counter(10)
+		counter.Held = s.motion.tracking().GetHeld()
+		out.Vips = append(out.Vips, &sluicev1.VipStat{Name: v.Name, Counter: counter})
 	}
 	for _, p := range s.config.Pools {
 		for _, b := range p.Backends {

@@ -14,8 +14,11 @@ func (c *cli) setPoolCommand() *cobra.Command {
 		ValidArgsFunction: c.complete(1, c.poolNames),
 	}
 	fields := poolFlags(cmd)
+	for _, flag := range []string{"drain-max", "drain-idle"} {
+		cmd.Flags().Lookup(flag).DefValue = "0" // what is not named stays: the help must not show a default
+	}
 	cmd.RunE = c.does(func(ctx context.Context, args []string) error {
-		if err := needsOne(cmd, append([]string{"encap", "slots", "panic-threshold"}, healthFlagNames...)...); err != nil {
+		if err := needsOne(cmd, append([]string{"encap", "slots", "panic-threshold", "drain-max", "drain-idle"}, healthFlagNames...)...); err != nil {
 			return err
 		}
 		encap, err := fields.encapValue()
@@ -28,7 +31,9 @@ func (c *cli) setPoolCommand() *cobra.Command {
 		}
 		answer, err := call(ctx, c, sluicev1.SluiceClient.SetPool, &sluicev1.SetPoolRequest{
 			Name: args[0], Encap: encap, Slots: given(cmd, "slots", fields.slots), Health: health,
-			PanicThreshold: given(cmd, "panic-threshold", fields.panicThreshold), Options: c.writeOptions(),
+			PanicThreshold: given(cmd, "panic-threshold", fields.panicThreshold),
+			DrainMax:       givenDuration(cmd, "drain-max", fields.drainMax), DrainIdle: givenDuration(cmd, "drain-idle", fields.drainIdle),
+			Options: c.writeOptions(),
 		})
 		if err != nil {
 			return err

@@ -19,7 +19,9 @@ func (c *cli) statsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "stats", Short: "Show the counters of VIPs, backends and interfaces, or their rates", Args: none,
 		Long: `Show the counters of VIPs and backends, and the verdicts of each interface. Bytes and bits are those of the
-clients' IP packets. Verdicts that no packet had are left out, except with -o wide.`,
+clients' IP packets. HELD are first packets that a slot kept for its previous owner, because no entry could be made for
+them. TRACKING is what the flow tables did; they are used while slots change. What no packet had is left out of verdicts
+and tracking, except with -o wide.`,
 		RunE: c.does(func(ctx context.Context, _ []string) error {
 			if interval < minInterval {
 				return usagef("--interval %s: must be at least %s", interval, minInterval)
@@ -60,10 +62,12 @@ type statItem struct {
 	Action    string `json:"action,omitempty"`
 	Help      string `json:"help,omitempty"`
 	Packets   uint64 `json:"packets"`
-	// The rest is nil for verdicts.
+	// The rest is nil for verdicts and tracking.
 	Bytes    *uint64 `json:"bytes,omitempty"`
 	NewFlows *uint64 `json:"new_flows,omitempty"`
 	Refused  *uint64 `json:"refused,omitempty"`
+	// Held is for VIPs only.
+	Held *uint64 `json:"held,omitempty"`
 }
 
 // object identifies an item from one reading to the next.
@@ -73,11 +77,14 @@ func (i statItem) object() string {
 		return "vip/" + i.Name
 	case "backend":
 		return "backend/" + i.Pool + "/" + i.Name
+	case "tracking":
+		return "tracking/" + i.Name
 	}
 	return "verdict/" + i.Interface + "/" + i.Verdict
 }
 
-// statItemsOf lists VIPs, backends and verdicts in the order of the answer. brief leaves out verdicts without packets.
+// statItemsOf lists VIPs, backends, verdicts and tracking in the order of the answer. brief leaves out verdicts and
+// tracking without packets.
 func statItemsOf(s *sluicev1.GetStatsResponse, brief bool) []statItem {
 	out := []statItem{}
 	add := func(i statItem, counter *sluicev1.Counter) {
@@ -86,7 +93,8 @@ func statItemsOf(s *sluicev1.GetStatsResponse, brief bool) []statItem {
 		out = append(out, i)
 	}
 	for _, v := range s.GetVips() {
-		add(statItem{Kind: "vip", Name: v.GetName()}, v.GetCounter())
+		held := v.GetCounter().GetHeld()
+		add(statItem{Kind: "vip", Name: v.GetName(), Held: &held}, v.GetCounter())
 	}
 	for _, b := range s.GetBackends() {
 		add(statItem{Kind: "backend", Pool: b.GetPool(), Name: b.GetName()}, b.GetCounter())
@@ -100,24 +108,45 @@ func statItemsOf(s *sluicev1.GetStatsResponse, brief bool) []statItem {
 			Help: v.GetHelp(), Packets: v.GetPackets(),
 		})
 	}
+	for _, i := range trackingItems(s.GetTracking()) {
+		if !brief || i.Packets > 0 {
+			out = append(out, i)
+		}
+	}
 	return out
+}
+
+// trackingItems say what the flow tables did.
+func trackingItems(t *sluicev1.Tracking) []statItem {
+	item := func(name string, packets uint64, help string) statItem {
+		return statItem{Kind: "tracking", Name: name, Help: help, Packets: packets}
+	}
+	return []statItem{
+		item("lookups", t.GetLookups(), "Came to a slot that is changing."),
+		item("hits", t.GetHits(), "Of those, had an entry."),
+		item("inserts", t.GetInserts(), "First packets that got an entry."),
+		item("held", t.GetHeld(), "First packets that got none and stayed with the slot's previous owner."),
+		item("bypassed", t.GetBypassed(), "First packets that got none and went to the owner, as the previous one fails."),
+	}
 }
 
 func (c *cli) printStats(items []statItem) error {
 	if c.output != "table" && c.output != "wide" {
 		return printList(c, listing[statItem]{items, nil, statItem.object})
 	}
-	printTables(c, items, func(i statItem) string { return i.Kind }, statColumns, verdictColumns)
+	printTables(c, items, func(i statItem) string { return i.Kind }, statColumns, verdictColumns, trackingColumns)
 	return nil
 }
 
 // printTables prints the items of each kind as a table of its own, with an empty line between.
-func printTables[T any](c *cli, items []T, kind func(T) string, counters func(title string) []column[T], verdicts []column[T]) {
+func printTables[T any](
+	c *cli, items []T, kind func(T) string, counters func(title string) []column[T], verdicts, tracking []column[T],
+) {
 	printed := false
 	for _, table := range []struct {
 		kind    string
 		columns []column[T]
-	}{{"vip", counters("VIP")}, {"backend", counters("BACKEND")}, {"verdict", verdicts}} {
+	}{{"vip", counters("VIP")}, {"backend", counters("BACKEND")}, {"verdict", verdicts}, {"tracking", tracking}} {
 		var some []T
 		for _, item := range items {
 			if kind(item) == table.kind {
@@ -144,13 +173,23 @@ func (i statItem) label() string {
 }
 
 func statColumns(title string) []column[statItem] {
-	return []column[statItem]{
+	columns := []column[statItem]{
 		{title: title, cell: statItem.label},
 		{title: "PACKETS", right: true, cell: func(i statItem) string { return decimal(i.Packets) }},
 		{title: "BYTES", right: true, cell: func(i statItem) string { return decimal(*i.Bytes) }},
 		{title: "NEW-FLOWS", right: true, cell: func(i statItem) string { return decimal(*i.NewFlows) }},
 		{title: "REFUSED", right: true, cell: func(i statItem) string { return decimal(*i.Refused) }},
 	}
+	if title == "VIP" {
+		columns = append(columns, column[statItem]{title: "HELD", right: true, cell: func(i statItem) string { return decimal(*i.Held) }})
+	}
+	return columns
+}
+
+var trackingColumns = []column[statItem]{
+	{title: "TRACKING", cell: func(i statItem) string { return i.Name }},
+	{title: "PACKETS", right: true, cell: func(i statItem) string { return decimal(i.Packets) }},
+	{title: "HELP", wide: true, cell: func(i statItem) string { return i.Help }},
 }
 
 var verdictColumns = []column[statItem]{

@@ -17,10 +17,11 @@ type rateItem struct {
 	Verdict   string  `json:"verdict,omitempty"`
 	Action    string  `json:"action,omitempty"`
 	Packets   float64 `json:"packets_per_second"`
-	// The rest is nil for verdicts.
+	// The rest is nil for verdicts and tracking, and Held for backends.
 	Bits     *float64 `json:"bits_per_second,omitempty"`
 	NewFlows *float64 `json:"new_flows_per_second,omitempty"`
 	Refused  *float64 `json:"refused_per_second,omitempty"`
+	Held     *float64 `json:"held_per_second,omitempty"`
 
 	stat statItem
 }
@@ -34,7 +35,7 @@ func (c *cli) printRates(before, now *sluicev1.GetStatsResponse) error {
 	if c.output != "table" && c.output != "wide" {
 		return printList(c, listing[rateItem]{items, nil, func(i rateItem) string { return i.stat.object() }})
 	}
-	printTables(c, items, func(i rateItem) string { return i.Kind }, rateColumns, verdictRateColumns)
+	printTables(c, items, func(i rateItem) string { return i.Kind }, rateColumns, verdictRateColumns, trackingRateColumns)
 	return nil
 }
 
@@ -50,7 +51,7 @@ func ratesOf(before, now []statItem, seconds float64) []rateItem {
 			Kind: i.Kind, Pool: i.Pool, Name: i.Name, Interface: i.Interface, Verdict: i.Verdict, Action: i.Action,
 			Packets: float64(growth(was.Packets, i.Packets)) / seconds,
 			Bits:    rateOf(was.Bytes, i.Bytes, 8/seconds), NewFlows: rateOf(was.NewFlows, i.NewFlows, 1/seconds),
-			Refused: rateOf(was.Refused, i.Refused, 1/seconds), stat: i,
+			Refused: rateOf(was.Refused, i.Refused, 1/seconds), Held: rateOf(was.Held, i.Held, 1/seconds), stat: i,
 		}
 	}
 	return out
@@ -78,13 +79,22 @@ func rateOf(was, is *uint64, factor float64) *float64 {
 func perSecond(rate float64) string { return strconv.FormatFloat(math.Round(rate), 'f', 0, 64) }
 
 func rateColumns(title string) []column[rateItem] {
-	return []column[rateItem]{
+	columns := []column[rateItem]{
 		{title: title, cell: func(i rateItem) string { return i.stat.label() }},
 		{title: "PACKETS/S", right: true, cell: func(i rateItem) string { return perSecond(i.Packets) }},
 		{title: "BIT/S", right: true, cell: func(i rateItem) string { return perSecond(*i.Bits) }},
 		{title: "NEW-FLOWS/S", right: true, cell: func(i rateItem) string { return perSecond(*i.NewFlows) }},
 		{title: "REFUSED/S", right: true, cell: func(i rateItem) string { return perSecond(*i.Refused) }},
 	}
+	if title == "VIP" {
+		columns = append(columns, column[rateItem]{title: "HELD/S", right: true, cell: func(i rateItem) string { return perSecond(*i.Held) }})
+	}
+	return columns
+}
+
+var trackingRateColumns = []column[rateItem]{
+	{title: "TRACKING", cell: func(i rateItem) string { return i.Name }},
+	{title: "PACKETS/S", right: true, cell: func(i rateItem) string { return perSecond(i.Packets) }},
 }
 
 var verdictRateColumns = []column[rateItem]{

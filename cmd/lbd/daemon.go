@@ -138,8 +138,10 @@ func (d *daemon) announce() {
 		d.log.Info("interface attached", "iface", i.Name, "mode", i.Mode, "mtu", i.MTU, "prog_id", i.ProgramID, "prog_tag", i.ProgramTag)
 	}
 	st := d.engine.State()
+	flowsV4, flowsV6 := d.limits.Flows()
 	d.log.Info("ready", "version", version.String(), "interfaces", strings.Join(d.interfaces, ","), "mode", d.mode,
 		"api", strings.Join(d.api, ","), "limit_vips", d.limits.VIPs, "limit_backends", d.limits.Backends, "limit_slots", d.limits.Slots,
+		"limit_flows_v4", flowsV4, "limit_flows_v6", flowsV6,
 		"map_memory_bytes", info.MapMemory, "unmatched", d.unmatched, "seed_fingerprint", d.store.Seed().Fingerprint(),
 		"revision", st.Revision, "publication", st.Publication)
 }

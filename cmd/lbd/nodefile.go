@@ -60,6 +60,8 @@ func readNodeFile(s *settings, name string, data []byte) error {
 				"vips":     r.number(&s.limits.VIPs),
 				"backends": r.number(&s.limits.Backends),
 				"slots":    r.number(&s.limits.Slots),
+				"flows_v4": r.number(&s.limits.FlowsV4),
+				"flows_v6": r.number(&s.limits.FlowsV6),
 			})
 		},
 	})

@@ -40,7 +40,7 @@ seed_file: /tmp/seed
 unmatched: drop
 log_format: json
 history: 50
-limits: {vips: 10, backends: 20, slots: 4096}
+limits: {vips: 10, backends: 20, slots: 4096, flows_v4: 1000, flows_v6: 500}
 `
 
 func TestSettings(t *testing.T) {
@@ -53,7 +53,7 @@ func TestSettings(t *testing.T) {
 		},
 		http: "127.0.0.2:80", httpHosts: []string{"lb1", "lb1.example.net"}, stateDir: "/tmp/state",
 		bpffsDir: "/sys/fs/bpf/a", seedFile: "/tmp/seed", unmatched: "drop", logFormat: "json",
-		limits: lb.Limits{VIPs: 10, Backends: 20, Slots: 4096}, history: 50,
+		limits: lb.Limits{VIPs: 10, Backends: 20, Slots: 4096, FlowsV4: 1000, FlowsV6: 500}, history: 50,
 	}
 	with := func(s settings, change func(*settings)) settings { change(&s); return s }
 	for _, row := range []struct {
@@ -99,7 +99,7 @@ func TestBadSettings(t *testing.T) {
 		{"mode", "", []string{"--interface=a", "--mode=fast"}, `mode "fast": must be one of native, generic, auto`},
 		{"argument", "", []string{"--interface=a", "start"}, `argument "start" is not expected`},
 		{"flag", "", []string{"--iface=a"}, "not defined: -iface"},
-		{"unknown-field", "interfaces: [a]\nlimits:\n  vipz: 4\n", nil, "node.yaml:3:3: limits.vipz: unknown field (known are backends, slots, vips)"},
+		{"unknown-field", "interfaces: [a]\nlimits:\n  vipz: 4\n", nil, "node.yaml:3:3: limits.vipz: unknown field (known are backends, flows_v4, flows_v6, slots, vips)"},
 		{"field-twice", "mode: native\nmode: auto\n", nil, "node.yaml:2:1: mode: named twice"},
 		{"two-faults", "a: 1\nb: 2\n", nil, "node.yaml:2:1: b: unknown field"},
 		{"not-a-number", "limits: {vips: many}", nil, `node.yaml:1:16: limits.vips: "many": must be a number`},
@@ -118,6 +118,7 @@ func TestBadSettings(t *testing.T) {
 		{"history", "interfaces: [a]\nhistory: 1", nil, "history 1: must be at least 2"},
 		{"http", "", []string{"--interface=a", "--http=localhost"}, `http "localhost": must be HOST:PORT`},
 		{"http-hosts", "interfaces: [a]\nhttp_hosts: [lb1, 'lb1:80']", nil, `http_hosts[1] "lb1:80": must be a name`},
+		{"flow-limits", "interfaces: [a]\nlimits: {flows_v6: 16777217}", nil, "limits.flows_v6: 16777217 is out of range"},
 		{"unmatched", "interfaces: [a]\nunmatched: reject", nil, `unmatched "reject": must be one of pass, drop`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -267,7 +267,9 @@ func TestConnectionsThatAreRefused(t *testing.T) {
 		want   string // of the client's error
 		log    string // of the node's
 	}{
-		{"no-tls", func(t *testing.T, w *world) sluicev1.SluiceClient { return connect(t, w.tcp, insecure.NewCredentials()) }, "", "does not look like a TLS handshake"},
+		{"no-tls", func(t *testing.T, w *world) sluicev1.SluiceClient {
+			return connect(t, w.tcp, insecure.NewCredentials())
+		}, "", "does not look like a TLS handshake"},
 		{"no-certificate", func(t *testing.T, w *world) sluicev1.SluiceClient {
 			return connect(t, w.tcp, credentials.NewTLS(&tls.Config{RootCAs: w.ca.Pool()}))
 		}, "certificate required", "didn't provide a certificate"},
@@ -285,9 +287,7 @@ func TestConnectionsThatAreRefused(t *testing.T) {
 			if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("got %v, want %q", err, row.want)
 			}
-			if !strings.Contains(w.log.String(), row.log) {
-				t.Errorf("the log lacks %q:\n%s", row.log, w.log.String())
-			}
+			eventually(t, func() bool { return strings.Contains(w.log.String(), row.log) }, "the log lacks "+row.log)
 		})
 	}
 }

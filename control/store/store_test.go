@@ -51,7 +51,7 @@ func state(publication uint64) *lb.State {
 	return &lb.State{
 		Publication: publication,
 		Revision:    7,
-		Conditions:  lb.Conditions{"web/a": lb.ConditionSoft},
+		Conditions:  lb.Conditions{"web/a": lb.ConditionSoft, "web/b@10.9.4.2": lb.ConditionHard},
 		Changing: map[string]lb.SlotStates{"web": {
 			7:    {Kind: lb.SlotTransition, Previous: "web/b@10.9.4.2", Since: time.Unix(1_000_000, 5).UTC()},
 			1023: {Kind: lb.SlotTransition, Previous: "web/b@10.9.4.2", Since: time.Unix(1_000_000, 5).UTC()},
@@ -71,10 +71,11 @@ func state(publication uint64) *lb.State {
 		},
 		Hops: lb.Hops{v4: hop4, v6: hop6},
 		Layout: lb.Layout{
-			Copy:     1,
-			VIPs:     map[string]uint32{"web": 3},
-			Pools:    map[string]lb.PoolPlace{"web": {Index: 1, Base: 4096, Slots: 1024}},
-			Backends: map[string]lb.BackendPlace{"web/a": {Index: 9, Address: v4, Encap: lb.EncapIPIP, Hop: placed}, "six/b": {Index: 10, Address: v6}},
+			Copy:  1,
+			VIPs:  map[string]uint32{"web": 3},
+			Pools: map[string]lb.PoolPlace{"web": {Index: 1, Base: 4096, Slots: 1024}},
+			Backends: map[string]lb.BackendPlace{"web/a": {Index: 9, Address: v4, Encap: lb.EncapIPIP, Hop: placed}, "six/b": {Index: 10, Address: v6},
+				"web/b@10.9.4.2": {Index: 11, Address: netip.MustParseAddr("10.9.4.2"), Hop: placed}},
 		},
 	}
 }

@@ -1,5 +1,5 @@
 // Command demo shows Sluice at work: it raises a lab in network namespaces, sends real HTTP requests through a VIP over
-// IPv4 and IPv6, adds a backend, takes the weight from another, kills lbd and restarts it, and says what broke.
+// IPv4 and IPv6 and holds connections, adds a backend, drains another, kills lbd and restarts it, and says what broke.
 // Needs root, and lbd, lbctl and lbagent beside its own executable. It takes about half a minute and leaves nothing
 // behind, unless -keep says so.
 package main

@@ -36,12 +36,12 @@ func (d *demo) table(ctx context.Context) string {
 // describe writes one line for each backend.
 func (d *demo) describe(text io.Writer, backends []*sluicev1.BackendStatus) {
 	w := tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "  BACKEND\tADDRESS\tWEIGHT\tSLOTS\tANSWERED\tPACKETS\tBYTES\tNEXT HOP")
+	fmt.Fprintln(w, "  BACKEND\tADDRESS\tWEIGHT\tSLOTS\tKEEPS\tANSWERED\tPACKETS\tBYTES\tNEXT HOP")
 	for _, b := range backends {
 		hop := b.GetNextHop()
-		fmt.Fprintf(w, "  %s/%s\t%s\t%d\t%d/%d\t%d\t%d\t%d\t%s %s %s\n",
+		fmt.Fprintf(w, "  %s/%s\t%s\t%d\t%d/%d\t%d\t%d\t%d\t%d\t%s %s %s\n",
 			b.GetPool(), b.GetBackend().GetName(), b.GetBackend().GetAddress(), b.GetEffectiveWeight(),
-			b.GetSlots(), b.GetPoolSlots(), d.answered(b.GetPool(), b.GetBackend().GetName()),
+			b.GetSlots(), b.GetPoolSlots(), b.GetKeepsSlots(), d.answered(b.GetPool(), b.GetBackend().GetName()),
 			b.GetCounter().GetPackets(), b.GetCounter().GetBytes(),
 			hop.GetGateway(), hop.GetMac(), stateName(hop.GetState()))
 	}

@@ -111,6 +111,21 @@ static __always_inline bool follow_entry(struct packet *pkt, struct flow_entry *
 	return true;
 }
 
+/*
+ * A first packet of a flow that has an entry which says nothing any more: closing, silent, or for a backend that is dead.
+ * The entry becomes the new flow's. Were it left alone, where no new one is made, the flow's next packet would follow it.
+ */
+static __always_inline void take_entry(const struct packet *pkt, struct flow_entry *entry,
+				       __u32 seen)
+{
+	if (!pkt->backend) /* nobody takes new flows */
+		return;
+	entry->backend = pkt->backend;
+	entry->vip = pkt->vip;
+	entry->seen = seen;
+	entry->state = FLOW_SYN;
+}
+
 /* A packet that has no entry, of a slot whose default is its previous owner. */
 static __always_inline void follow_previous(struct packet *pkt, __u32 slot, __u32 before,
 					    __u32 seen)
@@ -169,7 +184,9 @@ static __noinline int track(struct packet *pkt, __u32 slot, __u32 word, __u32 be
 		return 0;
 	}
 	if (pkt->syn) {
-		if (word & SLOT_INSERT)
+		if (entry)
+			take_entry(pkt, entry, seen);
+		else if (word & SLOT_INSERT)
 			first_packet(pkt, line, slot, before, now);
 	} else if (word & SLOT_PREVIOUS) {
 		follow_previous(pkt, slot, before, seen);
