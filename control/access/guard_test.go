@@ -259,41 +259,35 @@ func dialAs(uid int, groups []uint32, path string) (conn net.Conn, err error) {
 }
 
 func TestConnectionsThatAreRefused(t *testing.T) {
-	w := mustWorld(t, alice...)
 	other := certtest.MustCA(t, "Other")
 	spec := certtest.Spec{CN: "alice"}
 	for _, row := range []struct {
 		name   string
-		client func(t *testing.T) sluicev1.SluiceClient
+		client func(t *testing.T, w *world) sluicev1.SluiceClient
 		want   string // of the client's error
 		log    string // of the node's
 	}{
-		{"no-tls", func(t *testing.T) sluicev1.SluiceClient { return connect(t, w.tcp, insecure.NewCredentials()) }, "", "does not look like a TLS handshake"},
-		{"no-certificate", func(t *testing.T) sluicev1.SluiceClient {
+		{"no-tls", func(t *testing.T, w *world) sluicev1.SluiceClient {
+			return connect(t, w.tcp, insecure.NewCredentials())
+		}, "", "does not look like a TLS handshake"},
+		{"no-certificate", func(t *testing.T, w *world) sluicev1.SluiceClient {
 			return connect(t, w.tcp, credentials.NewTLS(&tls.Config{RootCAs: w.ca.Pool()}))
 		}, "certificate required", "didn't provide a certificate"},
-		{"another-ca", func(t *testing.T) sluicev1.SluiceClient { return w.client(t, w.ca, other, spec) }, "unknown certificate authority", "signed by unknown authority"},
-		{"expired", func(t *testing.T) sluicev1.SluiceClient {
+		{"another-ca", func(t *testing.T, w *world) sluicev1.SluiceClient { return w.client(t, w.ca, other, spec) }, "unknown certificate authority", "signed by unknown authority"},
+		{"expired", func(t *testing.T, w *world) sluicev1.SluiceClient {
 			return w.client(t, w.ca, w.ca, certtest.Spec{CN: "alice", NotAfter: time.Now().Add(-time.Hour)})
 		}, "expired certificate", "has expired"},
-		{"old-tls", func(t *testing.T) sluicev1.SluiceClient {
+		{"old-tls", func(t *testing.T, w *world) sluicev1.SluiceClient {
 			return w.client(t, w.ca, w.ca, spec, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
 		}, "protocol version not supported", "unsupported versions"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			for deadline := time.Now().Add(20 * time.Second); ; {
-				time.Sleep(1100 * time.Millisecond) // one refusal a second is logged, and clients try again by themselves
-				_, err := who(t, row.client(t))
-				if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), row.want) {
-					t.Errorf("got %v, want %q", err, row.want)
-				}
-				if strings.Contains(w.log.String(), row.log) {
-					break
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("the log lacks %q:\n%s", row.log, w.log.String())
-				}
+			w := mustWorld(t, alice...) // one refusal a second is logged
+			_, err := who(t, row.client(t, w))
+			if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("got %v, want %q", err, row.want)
 			}
+			eventually(t, func() bool { return strings.Contains(w.log.String(), row.log) }, "the log lacks "+row.log)
 		})
 	}
 }
