@@ -42,6 +42,25 @@ const (
 	bpfEncapENCAP_IPIP6 bpfEncap = 2
 )
 
+type bpfExplanation struct {
+	_            structs.HostLayout
+	Interface    uint16
+	Full         uint16
+	Steps        uint32
+	Hash         uint64
+	Verdict      uint32
+	Vip          uint32
+	Slot         uint32
+	Word         uint32
+	Previous     uint32
+	Backend      uint32
+	EntryBackend uint32
+	EntrySeen    uint32
+	EntryState   uint32
+	Pool         uint32
+	Reserved     [2]uint32
+}
+
 type bpfFlow4Key struct {
 	_               structs.HostLayout
 	Source          uint32
@@ -129,6 +148,26 @@ type bpfSlotLine struct {
 	Word [16]uint32
 }
 
+type bpfStep uint32
+
+const (
+	bpfStepSTEP_READ         bpfStep = 0
+	bpfStepSTEP_VIP          bpfStep = 1
+	bpfStepSTEP_SLOT         bpfStep = 2
+	bpfStepSTEP_MOVED        bpfStep = 3
+	bpfStepSTEP_LOOKUP       bpfStep = 4
+	bpfStepSTEP_ENTRY        bpfStep = 5
+	bpfStepSTEP_ENTRY_DEAD   bpfStep = 6
+	bpfStepSTEP_ENTRY_OVER   bpfStep = 7
+	bpfStepSTEP_ENTRY_FOLLOW bpfStep = 8
+	bpfStepSTEP_INSERT       bpfStep = 9
+	bpfStepSTEP_BYPASS       bpfStep = 10
+	bpfStepSTEP_HELD         bpfStep = 11
+	bpfStepSTEP_PREVIOUS     bpfStep = 12
+	bpfStepSTEP_BACKEND      bpfStep = 13
+	bpfStepSTEP_COUNT        bpfStep = 14
+)
+
 type bpfTrackCounter struct {
 	_        structs.HostLayout
 	Lookups  uint64
@@ -202,6 +241,7 @@ type bpfVip6Bucket struct {
 const (
 	bpfMapBackendCounters = "backend_counters"
 	bpfMapBackends        = "backends"
+	bpfMapExplained       = "explained"
 	bpfMapFlows4          = "flows4"
 	bpfMapFlows6          = "flows6"
 	bpfMapPools           = "pools"
@@ -217,6 +257,7 @@ const (
 	bpfProgSluice         = "sluice"
 	bpfVarBackendStride   = "backend_stride"
 	bpfVarCountSeen       = "count_seen"
+	bpfVarExplain         = "explain"
 	bpfVarFlowKey0        = "flow_key0"
 	bpfVarFlowKey1        = "flow_key1"
 	bpfVarInsertInterval  = "insert_interval"
@@ -226,6 +267,7 @@ const (
 	bpfVarUnusedFlowState = "unused_flow_state"
 	bpfVarUnusedSizes     = "unused_sizes"
 	bpfVarUnusedSlotFlag  = "unused_slot_flag"
+	bpfVarUnusedStep      = "unused_step"
 	bpfVarUnusedVerdict   = "unused_verdict"
 	bpfVarVipStride       = "vip_stride"
 )
@@ -281,6 +323,7 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	BackendCounters *ebpf.MapSpec `ebpf:"backend_counters"`
 	Backends        *ebpf.MapSpec `ebpf:"backends"`
+	Explained       *ebpf.MapSpec `ebpf:"explained"`
 	Flows4          *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6          *ebpf.MapSpec `ebpf:"flows6"`
 	Pools           *ebpf.MapSpec `ebpf:"pools"`
@@ -301,6 +344,7 @@ type bpfMapSpecs struct {
 type bpfVariableSpecs struct {
 	BackendStride   *ebpf.VariableSpec `ebpf:"backend_stride"`
 	CountSeen       *ebpf.VariableSpec `ebpf:"count_seen"`
+	Explain         *ebpf.VariableSpec `ebpf:"explain"`
 	FlowKey0        *ebpf.VariableSpec `ebpf:"flow_key0"`
 	FlowKey1        *ebpf.VariableSpec `ebpf:"flow_key1"`
 	InsertInterval  *ebpf.VariableSpec `ebpf:"insert_interval"`
@@ -310,6 +354,7 @@ type bpfVariableSpecs struct {
 	UnusedFlowState *ebpf.VariableSpec `ebpf:"unused_flow_state"`
 	UnusedSizes     *ebpf.VariableSpec `ebpf:"unused_sizes"`
 	UnusedSlotFlag  *ebpf.VariableSpec `ebpf:"unused_slot_flag"`
+	UnusedStep      *ebpf.VariableSpec `ebpf:"unused_step"`
 	UnusedVerdict   *ebpf.VariableSpec `ebpf:"unused_verdict"`
 	VipStride       *ebpf.VariableSpec `ebpf:"vip_stride"`
 }
@@ -336,6 +381,7 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	BackendCounters *ebpf.Map `ebpf:"backend_counters"`
 	Backends        *ebpf.Map `ebpf:"backends"`
+	Explained       *ebpf.Map `ebpf:"explained"`
 	Flows4          *ebpf.Map `ebpf:"flows4"`
 	Flows6          *ebpf.Map `ebpf:"flows6"`
 	Pools           *ebpf.Map `ebpf:"pools"`
@@ -354,6 +400,7 @@ func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.BackendCounters,
 		m.Backends,
+		m.Explained,
 		m.Flows4,
 		m.Flows6,
 		m.Pools,
@@ -375,6 +422,7 @@ func (m *bpfMaps) Close() error {
 type bpfVariables struct {
 	BackendStride   *ebpf.Variable `ebpf:"backend_stride"`
 	CountSeen       *ebpf.Variable `ebpf:"count_seen"`
+	Explain         *ebpf.Variable `ebpf:"explain"`
 	FlowKey0        *ebpf.Variable `ebpf:"flow_key0"`
 	FlowKey1        *ebpf.Variable `ebpf:"flow_key1"`
 	InsertInterval  *ebpf.Variable `ebpf:"insert_interval"`
@@ -384,6 +432,7 @@ type bpfVariables struct {
 	UnusedFlowState *ebpf.Variable `ebpf:"unused_flow_state"`
 	UnusedSizes     *ebpf.Variable `ebpf:"unused_sizes"`
 	UnusedSlotFlag  *ebpf.Variable `ebpf:"unused_slot_flag"`
+	UnusedStep      *ebpf.Variable `ebpf:"unused_step"`
 	UnusedVerdict   *ebpf.Variable `ebpf:"unused_verdict"`
 	VipStride       *ebpf.Variable `ebpf:"vip_stride"`
 }

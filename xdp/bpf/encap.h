@@ -13,6 +13,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "config.h"
+#include "explain.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -102,7 +103,7 @@ static __always_inline enum verdict encap(struct xdp_md *ctx, const struct packe
 
 	if (!backend || backend->encap == ENCAP_NONE)
 		return VERDICT_BAD_TABLE;
-	if (backend->interface != interface_number)
+	if (backend->interface != ingress())
 		return backend->interface == INTERFACE_NONE ? VERDICT_NO_NEIGHBOUR
 							    : VERDICT_EGRESS_UNMANAGED;
 	if (!(backend->header[0] << 16)) /* the six bytes of the MAC */
