@@ -205,7 +205,7 @@ func TestExplainChangingSlots(t *testing.T) {
 				}
 			}
 			for s := range lb.StepCount {
-				if told[s] == 0 && s != lb.StepHeld && s != lb.StepBypass {
+				if told[s] == 0 && s != lb.StepHeld && s != lb.StepBypass && s != lb.StepMoved { // those have tests of their own
 					t.Errorf("no packet took step %s", s)
 				}
 			}
