@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/sluice-lb/sluice/lb"
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 	"github.com/sluice-lb/sluice/proto/translate"
@@ -29,7 +27,7 @@ func (s *Server) Explain(_ context.Context, req *sluicev1.ExplainRequest) (*slui
 	if err != nil {
 		return nil, unavailable("explain the packet", err)
 	}
-	resp := explanationToProto(e)
+	resp := translate.ExplanationToProto(e)
 	if e.Backend != "" {
 		resp.NextHop = hopToProto(s.engine.Status(e.Address))
 		// What the packet meets is in the data plane, whatever the kernel says of the neighbour by now.
@@ -114,31 +112,4 @@ func (s *Server) ingress(name string) (string, error) {
 		return "", lb.Violations{{Path: "interface", Message: fmt.Sprintf("required where several are managed (choose one of %q)", names)}}
 	}
 	return names[0], nil
-}
-
-func explanationToProto(e lb.Explanation) *sluicev1.ExplainResponse {
-	out := &sluicev1.ExplainResponse{
-		Interface: e.Interface, Verdict: e.Verdict.String(), Action: e.Action.String(), Vip: e.VIP, Pool: e.Pool,
-		Inserted: e.Inserted(), Held: e.Held(), Out: e.Outer(), Remedy: e.Verdict.Remedy(), ProgramTag: e.ProgramTag, LiveTag: e.LiveTag,
-	}
-	if e.Path.Has(lb.StepRead) {
-		out.Protocol = translate.ProtocolToProto(e.Flow.Protocol)
-		out.Source, out.Destination, out.Syn = e.Flow.Source.String(), e.Flow.Destination.String(), e.First
-	}
-	if e.Path.Has(lb.StepSlot) {
-		out.Slot, out.SlotState, out.PoolSlots = proto.Uint32(e.Slot), e.State.String(), e.Slots
-		out.Hash, out.Owner, out.Previous = fmt.Sprintf("%016x", e.Hash), e.Owner, e.Previous
-	}
-	if e.Path.Has(lb.StepEntry) {
-		out.Entry = &sluicev1.ExplainedEntry{
-			Backend: e.Entry.Backend, State: sluicev1.Flow_State(e.Entry.State + 1), IdleSeconds: e.Entry.Age.Seconds(),
-		}
-	}
-	if e.Backend != "" {
-		out.Backend, out.BackendAddress, out.Encap = e.Backend, e.Address.String(), translate.EncapToProto(e.Encap)
-	}
-	for _, line := range e.Story() {
-		out.Path = append(out.Path, &sluicev1.ExplainedStep{Step: line.Step, Text: line.Text})
-	}
-	return out
 }
