@@ -106,7 +106,7 @@ func (e Explanation) tellRead() string {
 	case e.First:
 		kind = ", a first packet (SYN)"
 	case e.Flow.Protocol == TCP:
-		kind = ", of a connection that is open"
+		kind = ", not the first of its connection"
 	}
 	return fmt.Sprintf("in by %s: %s from %s to %s%s, %d bytes", e.Interface, e.Flow.Protocol, e.Flow.Source, e.Flow.Destination, kind, e.Length)
 }

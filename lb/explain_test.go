@@ -43,7 +43,7 @@ func TestStories(t *testing.T) {
 		want string // lines, without the ones that all have
 	}{
 		"stable":       {func(*Explanation) {}, "slot hash 0123456789abcdef chose slot 5 of 1024: stable, owned by pool/b"},
-		"open":         {func(*Explanation) {}, "read in by eth0: tcp from 203.0.113.7:40000 to 198.51.100.10:80, of a connection that is open, 40 bytes"},
+		"open":         {func(*Explanation) {}, "read in by eth0: tcp from 203.0.113.7:40000 to 198.51.100.10:80, not the first of its connection, 40 bytes"},
 		"first":        {func(e *Explanation) { e.First = true }, "read in by eth0: tcp from 203.0.113.7:40000 to 198.51.100.10:80, a first packet (SYN), 40 bytes"},
 		"vip":          {func(*Explanation) {}, `vip 198.51.100.10, tcp port 80 is vip "web", which pool "pool" answers`},
 		"unread":       {func(e *Explanation) { e.Path = 0 }, "read in by eth0: the headers do not say who talks to whom"},
