@@ -161,13 +161,7 @@ var tellers = [StepCount]func(Explanation) string{
 }
 
 func (e Explanation) tellSlot() string {
-	text := fmt.Sprintf("hash %016x chose slot %d of %d: %s, ", e.Hash, e.Slot, e.Slots, e.State)
-	switch {
-	case e.Owner == "":
-		text += "owned by nobody"
-	default:
-		text += "owned by " + e.Owner
-	}
+	text := fmt.Sprintf("hash %016x chose slot %d of %d: %s, owned by %s", e.Hash, e.Slot, e.Slots, e.State, nobody(e.Owner))
 	switch {
 	case e.State != SlotStable && e.Flow.Protocol != TCP:
 		text += " (UDP flows move with their slot)"

@@ -28,6 +28,9 @@ const (
 	MaxFrame = largestLinearMTU + ethernetHeader
 )
 
+// noInterface is the number of the instance that explains: that of no interface.
+const noInterface = ^uint32(0)
+
 // outerRoom is more than any outer header takes.
 const outerRoom = 128
 
@@ -41,7 +44,7 @@ var ErrInterface = errors.New("interface is not managed")
 func (d *Dataplane) loadExplainer(spec *ebpf.CollectionSpec) error {
 	var x explainer
 	var err error
-	if x.program, err = d.loadInstance(spec, map[string]any{"explain": uint8(1)}); err != nil {
+	if x.program, err = d.loadInstance(spec, map[string]any{"explain": uint8(1), "interface_number": noInterface}); err != nil {
 		return fmt.Errorf("loading program that explains: %w", err)
 	}
 	d.explain = &x

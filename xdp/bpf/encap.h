@@ -103,7 +103,7 @@ static __always_inline enum verdict encap(struct xdp_md *ctx, const struct packe
 
 	if (!backend || backend->encap == ENCAP_NONE)
 		return VERDICT_BAD_TABLE;
-	if (backend->interface != ingress())
+	if (leaves_elsewhere(backend->interface))
 		return backend->interface == INTERFACE_NONE ? VERDICT_NO_NEIGHBOUR
 							    : VERDICT_EGRESS_UNMANAGED;
 	if (!(backend->header[0] << 16)) /* the six bytes of the MAC */

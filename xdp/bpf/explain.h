@@ -38,12 +38,18 @@ static __always_inline void note_or_count(enum step step, __u64 *counter)
 		(*counter)++;
 }
 
-/* Number of the interface that the packet came in by. */
-static __always_inline __u32 ingress(void)
+/*
+ * Does the packet leave by another interface than it came in by? The instance that explains has the number of none, and
+ * asks the record, so that the others need not look at the knob.
+ */
+static __always_inline bool leaves_elsewhere(__u8 egress_number)
 {
-	const struct explanation *record = explanation();
+	const struct explanation *record;
 
-	return record ? record->interface : interface_number;
+	if (egress_number == interface_number)
+		return false;
+	record = explanation();
+	return !record || egress_number != record->interface;
 }
 
 /* Does the flow table take another entry? */
@@ -91,6 +97,8 @@ static __always_inline void explain_verdict(const struct packet *pkt, enum verdi
 	if (!record)
 		return;
 	record->verdict = verdict;
+	if (pkt->vip || verdict == VERDICT_PASS_NO_VIP || verdict == VERDICT_VIP_NO_PORT)
+		record->steps |= 1U << STEP_READ;
 	record->vip = pkt->vip;
 	if (pkt->vip)
 		record->steps |= 1U << STEP_VIP;

@@ -38,7 +38,6 @@ static __always_inline enum verdict forward(struct xdp_md *ctx, struct packet *p
 	verdict = parse(ctx, pkt);
 	if (verdict)
 		return verdict;
-	note(STEP_READ);
 	if (!tables)
 		return VERDICT_BAD_TABLE;
 	/* Read once: all the tables of a packet are of one publication. */
