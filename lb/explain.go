@@ -144,6 +144,9 @@ var tellers = [StepCount]func(Explanation) string{
 	StepEntryFollow: func(e Explanation) string {
 		return "the packet goes where the entry says, so that the connection stays on " + nobody(e.Entry.Backend)
 	},
+	StepTake: func(e Explanation) string {
+		return fmt.Sprintf("the entry would become that of the new connection, which goes to %s and stays there", nobody(e.Owner))
+	},
 	StepInsert: func(e Explanation) string {
 		return fmt.Sprintf("an entry would be made: the new connection goes to %s and stays there", nobody(e.Owner))
 	},

@@ -56,6 +56,7 @@ func TestStories(t *testing.T) {
 		"entry-dead":   {func(e *Explanation) { entry(e, StepEntryDead) }, "entry_dead counts for nothing: the flows of that backend are lost"},
 		"entry-over":   {func(e *Explanation) { entry(e, StepEntryOver) }, "entry_over counts for nothing: that connection is over, and this SYN opens another"},
 		"entry-follow": {func(e *Explanation) { entry(e, StepEntryFollow) }, "entry_follow the packet goes where the entry says, so that the connection stays on pool/c"},
+		"take":         {func(e *Explanation) { entry(e, StepTake) }, "take the entry would become that of the new connection, which goes to pool/b and stays there"},
 		"insert":       {func(e *Explanation) { changing(e, StepInsert) }, "insert an entry would be made: the new connection goes to pool/b and stays there"},
 		"bypass":       {func(e *Explanation) { changing(e, StepBypass) }, "bypass no entry could be made (table full, or too many new flows), but pool/a fails: the new connection goes to pool/b"},
 		"held":         {func(e *Explanation) { changing(e, StepHeld, StepPrevious) }, "held no entry could be made (table full, or too many new flows): the new connection is held back with the previous owner"},

@@ -26,6 +26,8 @@ const (
 	StepEntryOver
 	// StepEntryFollow: the packet goes where the entry says.
 	StepEntryFollow
+	// StepTake: a first packet takes over an entry that counts for nothing.
+	StepTake
 	// StepInsert: a first packet gets an entry.
 	StepInsert
 	// StepBypass: it gets none, and goes to the slot's owner all the same, because the previous one fails.
@@ -41,7 +43,7 @@ const (
 )
 
 var stepNames = [StepCount]string{
-	"read", "vip", "slot", "moved", "lookup", "entry", "entry_dead", "entry_over", "entry_follow", "insert", "bypass", "held", "previous", "backend",
+	"read", "vip", "slot", "moved", "lookup", "entry", "entry_dead", "entry_over", "entry_follow", "take", "insert", "bypass", "held", "previous", "backend",
 }
 
 // String is what users read.

@@ -160,12 +160,13 @@ const (
 	bpfStepSTEP_ENTRY_DEAD   bpfStep = 6
 	bpfStepSTEP_ENTRY_OVER   bpfStep = 7
 	bpfStepSTEP_ENTRY_FOLLOW bpfStep = 8
-	bpfStepSTEP_INSERT       bpfStep = 9
-	bpfStepSTEP_BYPASS       bpfStep = 10
-	bpfStepSTEP_HELD         bpfStep = 11
-	bpfStepSTEP_PREVIOUS     bpfStep = 12
-	bpfStepSTEP_BACKEND      bpfStep = 13
-	bpfStepSTEP_COUNT        bpfStep = 14
+	bpfStepSTEP_TAKE         bpfStep = 9
+	bpfStepSTEP_INSERT       bpfStep = 10
+	bpfStepSTEP_BYPASS       bpfStep = 11
+	bpfStepSTEP_HELD         bpfStep = 12
+	bpfStepSTEP_PREVIOUS     bpfStep = 13
+	bpfStepSTEP_BACKEND      bpfStep = 14
+	bpfStepSTEP_COUNT        bpfStep = 15
 )
 
 type bpfTrackCounter struct {

@@ -96,6 +96,14 @@ static __always_inline bool backend_dead(__u32 index)
 	return !backend || backend->dead;
 }
 
+static __always_inline bool entry_dead(const struct flow_entry *entry)
+{
+	if (!backend_dead(entry->backend))
+		return false;
+	note(STEP_ENTRY_DEAD);
+	return true;
+}
+
 /*
  * A packet whose flow has an entry. A SYN for a flow that is established goes to its host, which answers it with a
  * challenge (RFC 5961): a forged one moves nothing. Only where the entry is closing or silent it is a new flow, and false
@@ -128,6 +136,9 @@ static __always_inline void take_entry(const struct packet *pkt, struct flow_ent
 				       __u32 seen)
 {
 	if (!pkt->backend) /* nobody takes new flows */
+		return;
+	note(STEP_TAKE);
+	if (explain)
 		return;
 	entry->backend = pkt->backend;
 	entry->vip = pkt->vip;
@@ -191,11 +202,7 @@ static __noinline int track(struct packet *pkt, __u32 slot, __u32 word, __u32 be
 		line->lookups++;
 	entry = find_flow(pkt);
 	explain_lookup(entry, before);
-	if (entry && backend_dead(entry->backend)) {
-		note(STEP_ENTRY_DEAD);
-		entry = NULL;
-	}
-	if (entry && follow_entry(pkt, entry, seen)) {
+	if (entry && !entry_dead(entry) && follow_entry(pkt, entry, seen)) {
 		note_or_count(STEP_ENTRY_FOLLOW, &line->hits);
 		return 0;
 	}

@@ -87,6 +87,7 @@ enum step {
 	STEP_ENTRY_DEAD,   /* of a backend whose flows are lost, */
 	STEP_ENTRY_OVER,   /* or of a flow that is over: this packet opens another one, */
 	STEP_ENTRY_FOLLOW, /* or the packet goes where it says */
+	STEP_TAKE,	   /* a first packet: the entry becomes the flow it opens */
 	STEP_INSERT,	   /* a first packet: an entry would be made */
 	STEP_BYPASS,   /* no entry could be made, and the previous owner fails: current anyway */
 	STEP_HELD,     /* no entry could be made: it stays with the previous owner */
