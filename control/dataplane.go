@@ -22,6 +22,9 @@ type Dataplane interface {
 	DropFlows([]lb.Flow) error
 	// Repair attaches to interfaces that went away and are back. The error names those that still are away.
 	Repair() error
+	// Explain says what would become of an Ethernet frame of 14 to 3512 bytes that came in by a managed interface now. It
+	// changes nothing.
+	Explain(frame []byte, iface string) (lb.Explanation, error)
 	// Counters reads all counters.
 	Counters() (lb.Counters, error)
 	// Check compares what the maps hold with a state, which must be the one that is live.

@@ -14,4 +14,5 @@
 //	state.go     State: all that the data plane is told at once
 //	plan.go      (old state, new configuration, next hops) → new state
 //	twin.go      frame → verdict, backend, frame
+//	explain.go   what became of one packet, as a story
 package lb

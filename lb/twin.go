@@ -91,17 +91,52 @@ func (t *Twin) process(frame []byte, r *Result) Verdict {
 	if p.fault {
 		return VerdictMalformed
 	}
-	pool, _ := t.state.Config.Pool(vip.Pool)
 	hash := t.hasher.Hash(p.flow)
-	owners := t.state.Tables[pool.Name].Owners
-	r.Slot = uint32(hash) & uint32(len(owners)-1)
-	owner := owners[r.Slot]
-	if owner == NoOwner {
+	r.Slot = t.slot(vip.Pool, hash)
+	r.Backend = t.owner(vip.Pool, r.Slot)
+	if p.flow.Protocol == TCP && !p.syn {
+		// The twin has no flow table: every flow is one from before.
+		if before, changing := t.before(vip, hash); changing {
+			r.Backend = before
+		}
+	}
+	if r.Backend == "" {
 		return VerdictNoBackend
 	}
-	backend := pool.Backends[owner]
-	r.Backend = BackendKey(pool.Name, backend.Name)
 	return t.forward(frame, p, hash, t.state.Layout.Backends[r.Backend], r)
+}
+
+// slot is the slot that a hash chooses in a pool.
+func (t *Twin) slot(pool string, hash uint64) uint32 {
+	return uint32(hash) & uint32(len(t.state.Tables[pool].Owners)-1)
+}
+
+// owner is the key of the backend that owns a slot; empty where nobody does.
+func (t *Twin) owner(pool string, slot uint32) string {
+	owner := t.state.Tables[pool].Owners[slot]
+	if owner == NoOwner {
+		return ""
+	}
+	p, _ := t.state.Config.Pool(pool)
+	return BackendKey(pool, p.Backends[owner].Name)
+}
+
+// before is the key of the backend that has the flows which a slot, or the VIP in another pool, had before; false where
+// there is none to be asked for.
+func (t *Twin) before(vip *VIP, hash uint64) (string, bool) {
+	pool := vip.Pool
+	moved, isMoved := t.state.Moved[vip.Name]
+	if isMoved {
+		pool = moved.Previous
+	}
+	slot := t.slot(pool, hash)
+	if s := t.state.Changing[pool][slot]; s.Kind == SlotTransition {
+		return s.Previous, true
+	}
+	if owner := t.owner(pool, slot); isMoved && owner != "" {
+		return owner, true
+	}
+	return t.owner(vip.Pool, t.slot(vip.Pool, hash)), isMoved
 }
 
 // forward checks the way to the backend and sends the packet. The place holds the next hop without its MAC, the state's

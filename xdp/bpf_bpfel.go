@@ -43,6 +43,25 @@ const (
 	bpfEncapENCAP_L2    bpfEncap = 3
 )
 
+type bpfExplanation struct {
+	_            structs.HostLayout
+	Interface    uint16
+	Full         uint16
+	Steps        uint32
+	Hash         uint64
+	Verdict      uint32
+	Vip          uint32
+	Slot         uint32
+	Word         uint32
+	Previous     uint32
+	Backend      uint32
+	EntryBackend uint32
+	EntrySeen    uint32
+	EntryState   uint32
+	Pool         uint32
+	Reserved     [2]uint32
+}
+
 type bpfFlow4Key struct {
 	_               structs.HostLayout
 	Source          uint32
@@ -131,6 +150,27 @@ type bpfSlotLine struct {
 	Word [16]uint32
 }
 
+type bpfStep uint32
+
+const (
+	bpfStepSTEP_READ         bpfStep = 0
+	bpfStepSTEP_VIP          bpfStep = 1
+	bpfStepSTEP_SLOT         bpfStep = 2
+	bpfStepSTEP_MOVED        bpfStep = 3
+	bpfStepSTEP_LOOKUP       bpfStep = 4
+	bpfStepSTEP_ENTRY        bpfStep = 5
+	bpfStepSTEP_ENTRY_DEAD   bpfStep = 6
+	bpfStepSTEP_ENTRY_OVER   bpfStep = 7
+	bpfStepSTEP_ENTRY_FOLLOW bpfStep = 8
+	bpfStepSTEP_TAKE         bpfStep = 9
+	bpfStepSTEP_INSERT       bpfStep = 10
+	bpfStepSTEP_BYPASS       bpfStep = 11
+	bpfStepSTEP_HELD         bpfStep = 12
+	bpfStepSTEP_PREVIOUS     bpfStep = 13
+	bpfStepSTEP_BACKEND      bpfStep = 14
+	bpfStepSTEP_COUNT        bpfStep = 15
+)
+
 type bpfTrackCounter struct {
 	_        structs.HostLayout
 	Lookups  uint64
@@ -207,6 +247,7 @@ const (
 	bpfMapBackendCounters = "backend_counters"
 	bpfMapBackends        = "backends"
 	bpfMapEgress          = "egress"
+	bpfMapExplained       = "explained"
 	bpfMapFlows4          = "flows4"
 	bpfMapFlows6          = "flows6"
 	bpfMapPools           = "pools"
@@ -222,6 +263,7 @@ const (
 	bpfProgSluice         = "sluice"
 	bpfVarBackendStride   = "backend_stride"
 	bpfVarCountSeen       = "count_seen"
+	bpfVarExplain         = "explain"
 	bpfVarFlowKey0        = "flow_key0"
 	bpfVarFlowKey1        = "flow_key1"
 	bpfVarInsertInterval  = "insert_interval"
@@ -232,6 +274,7 @@ const (
 	bpfVarUnusedFlowState = "unused_flow_state"
 	bpfVarUnusedSizes     = "unused_sizes"
 	bpfVarUnusedSlotFlag  = "unused_slot_flag"
+	bpfVarUnusedStep      = "unused_step"
 	bpfVarUnusedVerdict   = "unused_verdict"
 	bpfVarVipStride       = "vip_stride"
 )
@@ -288,6 +331,7 @@ type bpfMapSpecs struct {
 	BackendCounters *ebpf.MapSpec `ebpf:"backend_counters"`
 	Backends        *ebpf.MapSpec `ebpf:"backends"`
 	Egress          *ebpf.MapSpec `ebpf:"egress"`
+	Explained       *ebpf.MapSpec `ebpf:"explained"`
 	Flows4          *ebpf.MapSpec `ebpf:"flows4"`
 	Flows6          *ebpf.MapSpec `ebpf:"flows6"`
 	Pools           *ebpf.MapSpec `ebpf:"pools"`
@@ -308,6 +352,7 @@ type bpfMapSpecs struct {
 type bpfVariableSpecs struct {
 	BackendStride   *ebpf.VariableSpec `ebpf:"backend_stride"`
 	CountSeen       *ebpf.VariableSpec `ebpf:"count_seen"`
+	Explain         *ebpf.VariableSpec `ebpf:"explain"`
 	FlowKey0        *ebpf.VariableSpec `ebpf:"flow_key0"`
 	FlowKey1        *ebpf.VariableSpec `ebpf:"flow_key1"`
 	InsertInterval  *ebpf.VariableSpec `ebpf:"insert_interval"`
@@ -318,6 +363,7 @@ type bpfVariableSpecs struct {
 	UnusedFlowState *ebpf.VariableSpec `ebpf:"unused_flow_state"`
 	UnusedSizes     *ebpf.VariableSpec `ebpf:"unused_sizes"`
 	UnusedSlotFlag  *ebpf.VariableSpec `ebpf:"unused_slot_flag"`
+	UnusedStep      *ebpf.VariableSpec `ebpf:"unused_step"`
 	UnusedVerdict   *ebpf.VariableSpec `ebpf:"unused_verdict"`
 	VipStride       *ebpf.VariableSpec `ebpf:"vip_stride"`
 }
@@ -345,6 +391,7 @@ type bpfMaps struct {
 	BackendCounters *ebpf.Map `ebpf:"backend_counters"`
 	Backends        *ebpf.Map `ebpf:"backends"`
 	Egress          *ebpf.Map `ebpf:"egress"`
+	Explained       *ebpf.Map `ebpf:"explained"`
 	Flows4          *ebpf.Map `ebpf:"flows4"`
 	Flows6          *ebpf.Map `ebpf:"flows6"`
 	Pools           *ebpf.Map `ebpf:"pools"`
@@ -364,6 +411,7 @@ func (m *bpfMaps) Close() error {
 		m.BackendCounters,
 		m.Backends,
 		m.Egress,
+		m.Explained,
 		m.Flows4,
 		m.Flows6,
 		m.Pools,
@@ -385,6 +433,7 @@ func (m *bpfMaps) Close() error {
 type bpfVariables struct {
 	BackendStride   *ebpf.Variable `ebpf:"backend_stride"`
 	CountSeen       *ebpf.Variable `ebpf:"count_seen"`
+	Explain         *ebpf.Variable `ebpf:"explain"`
 	FlowKey0        *ebpf.Variable `ebpf:"flow_key0"`
 	FlowKey1        *ebpf.Variable `ebpf:"flow_key1"`
 	InsertInterval  *ebpf.Variable `ebpf:"insert_interval"`
@@ -395,6 +444,7 @@ type bpfVariables struct {
 	UnusedFlowState *ebpf.Variable `ebpf:"unused_flow_state"`
 	UnusedSizes     *ebpf.Variable `ebpf:"unused_sizes"`
 	UnusedSlotFlag  *ebpf.Variable `ebpf:"unused_slot_flag"`
+	UnusedStep      *ebpf.Variable `ebpf:"unused_step"`
 	UnusedVerdict   *ebpf.Variable `ebpf:"unused_verdict"`
 	VipStride       *ebpf.Variable `ebpf:"vip_stride"`
 }

@@ -3,6 +3,7 @@ package xdp
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/sluice-lb/sluice/lb"
 )
@@ -103,12 +104,17 @@ func (d *Dataplane) MACs() map[string]lb.MAC {
 		return out
 	}
 	for key, place := range d.state.Layout.Backends {
-		word := d.tables.backends.values[place.Index].Header[0]
-		var mac lb.MAC
-		for i := range mac {
-			mac[i] = byte(word >> (8 * i))
-		}
-		out[key] = mac
+		out[key] = d.tables.mac(place.Index)
 	}
 	return out
+}
+
+// mac is the link-layer address in a descriptor.
+func (t *tables) mac(index uint32) lb.MAC {
+	word := atomic.LoadUint64(&t.backends.values[index].Header[0])
+	var mac lb.MAC
+	for i := range mac {
+		mac[i] = byte(word >> (8 * i))
+	}
+	return mac
 }

@@ -22,6 +22,9 @@ type Dataplane struct {
 	fresh    bool
 	programs map[string]*ebpf.Program // by interface
 	grace    *gracePeriod
+	// explained is the record of explain; instances for interfaces name it, but never use it.
+	explained *ebpf.Map
+	explain   *explainer // its memory is guarded by mu
 
 	mu       sync.Mutex // guards what follows, and the writing of tables
 	tables   *tables
@@ -75,6 +78,12 @@ func (d *Dataplane) Close() error {
 	}
 	for _, p := range d.programs {
 		errs = append(errs, p.Close())
+	}
+	if d.explain != nil {
+		errs = append(errs, d.explain.close())
+	}
+	if d.explained != nil {
+		errs = append(errs, d.explained.Close())
 	}
 	if d.grace != nil {
 		errs = append(errs, d.grace.close())

@@ -9,7 +9,8 @@
 //	egress.go     where redirected packets go
 //	entries.go    lb values to map values, and byte order
 //	counters.go   map values to lb.Counters
+//	explain.go    Explain: what would become of a frame, and why
 //	check.go      Check: do the maps hold what the state says?
 package xdp
 
-//go:generate go tool bpf2go -cc clang-14 -strip llvm-strip-14 -tags linux -target bpfel -type verdict -type encap -type sizes -type slot_flag -type flow_state -cflags "-O2 -g -Wall -Wextra -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu" bpf bpf/lb.bpf.c
+//go:generate go tool bpf2go -cc clang-14 -strip llvm-strip-14 -tags linux -target bpfel -type verdict -type encap -type sizes -type slot_flag -type flow_state -type step -cflags "-O2 -g -Wall -Wextra -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu" bpf bpf/lb.bpf.c

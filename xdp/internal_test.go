@@ -100,3 +100,24 @@ func TestModesPrint(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestStepsMatch walks both enumerations of steps.
+func TestStepsMatch(t *testing.T) {
+	spec, err := loadBpf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var enum *btf.Enum
+	if err := spec.Types.TypeByName("step", &enum); err != nil {
+		t.Fatal(err)
+	}
+	if len(enum.Values) != int(lb.StepCount)+1 {
+		t.Errorf("C has %d steps, Go has %d", len(enum.Values)-1, lb.StepCount)
+	}
+	for _, v := range enum.Values {
+		name := strings.ToLower(strings.TrimPrefix(v.Name, "STEP_"))
+		if step := lb.Step(v.Value); step != lb.StepCount && step.String() != name {
+			t.Errorf("value %d is %q in C and %q in Go", v.Value, name, step)
+		}
+	}
+}

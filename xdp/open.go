@@ -53,7 +53,13 @@ func (d *Dataplane) open() error {
 	if d.grace, err = newGracePeriod(); err != nil {
 		return err
 	}
-	return d.loadPrograms(spec)
+	if d.explained, err = ebpf.NewMap(spec.Maps[explainedMap]); err != nil {
+		return fmt.Errorf("creating map %s: %w", explainedMap, err)
+	}
+	if err := d.loadPrograms(spec); err != nil {
+		return err
+	}
+	return d.loadExplainer(spec)
 }
 
 // openMaps adopts the pinned maps or makes new ones. New maps that replace others are pinned only by Attach, once the
@@ -83,42 +89,53 @@ func (d *Dataplane) openMaps(spec *ebpf.CollectionSpec) error {
 
 // loadPrograms loads one instance for each interface, all over the same maps.
 func (d *Dataplane) loadPrograms(spec *ebpf.CollectionSpec) error {
-	key0, key1 := d.options.Seed.FlowHasher().Keys()
 	for _, name := range d.options.Interfaces {
 		number, _ := d.tables.number(name)
-		s := spec.Copy()
-		dropNames(s)
-		replacements := map[string]*ebpf.Map{}
-		for mapName := range s.Maps {
-			if m := d.tables.maps[mapName]; m != nil {
-				replacements[mapName] = m
-				s.Maps[mapName].MaxEntries = m.MaxEntries()
-			}
-		}
-		knobs := map[string]any{
+		p, err := d.loadInstance(spec, map[string]any{
 			"interface_number": uint32(number),
-			"vip_stride":       vipStride(d.options.Limits),
-			"backend_stride":   backendStride(d.options.Limits),
-			"flow_key0":        key0,
-			"flow_key1":        key1,
-			"source_entropy":   boolKnob(d.options.SourceEntropy),
-			"unmatched_drop":   boolKnob(d.options.UnmatchedDrop),
 			"count_seen":       boolKnob(d.options.CountSeen),
-		}
-		for knob, value := range knobs {
-			if err := s.Variables[knob].Set(value); err != nil {
-				return fmt.Errorf("setting knob %s: %w", knob, err)
-			}
-		}
-		maps.DeleteFunc(s.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return name != "sluice" })
-		c, err := ebpf.NewCollectionWithOptions(s, ebpf.CollectionOptions{MapReplacements: replacements})
+		})
 		if err != nil {
 			return fmt.Errorf("loading program for interface %q: %w", name, err)
 		}
-		d.programs[name] = c.DetachProgram("sluice")
-		c.Close()
+		d.programs[name] = p
 	}
 	return nil
+}
+
+// loadInstance loads the program over the maps, with these knobs and those that all instances share.
+func (d *Dataplane) loadInstance(spec *ebpf.CollectionSpec, own map[string]any) (*ebpf.Program, error) {
+	s := spec.Copy()
+	dropNames(s)
+	replacements := map[string]*ebpf.Map{explainedMap: d.explained}
+	for mapName := range s.Maps {
+		if m := d.tables.maps[mapName]; m != nil {
+			replacements[mapName] = m
+			s.Maps[mapName].MaxEntries = m.MaxEntries()
+		}
+	}
+	key0, key1 := d.options.Seed.FlowHasher().Keys()
+	knobs := map[string]any{
+		"vip_stride":     vipStride(d.options.Limits),
+		"backend_stride": backendStride(d.options.Limits),
+		"flow_key0":      key0,
+		"flow_key1":      key1,
+		"unmatched_drop": boolKnob(d.options.UnmatchedDrop),
+		"source_entropy": boolKnob(d.options.SourceEntropy),
+	}
+	maps.Copy(knobs, own)
+	for knob, value := range knobs {
+		if err := s.Variables[knob].Set(value); err != nil {
+			return nil, fmt.Errorf("setting knob %s: %w", knob, err)
+		}
+	}
+	maps.DeleteFunc(s.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return name != "sluice" })
+	c, err := ebpf.NewCollectionWithOptions(s, ebpf.CollectionOptions{MapReplacements: replacements})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.DetachProgram("sluice"), nil
 }
 
 // dropNames removes the variables that are there only to make bpf2go see the enums, and their map.

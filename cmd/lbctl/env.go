@@ -13,6 +13,7 @@ type env struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	readFile       func(string) ([]byte, error)
+	openFile       func(string) (io.ReadCloser, error)
 	now            func() time.Time
 	sleep          func(context.Context, time.Duration) error
 	// dial connects to a unix socket, by its path, or to a TCP address.

@@ -99,6 +99,7 @@ diff has its own.`,
 		c.historyCommand(), c.diffCommand(), c.checkCommand())
 	add(groupChange, c.applyCommand(), c.createCommand(), c.setCommand(), c.deleteCommand(), c.weightCommand(),
 		c.drainCommand(), c.undrainCommand(), c.rollbackCommand(), c.confirmCommand())
+	add(groupRead, c.explainCommand())
 	add(groupLocal, c.validateCommand(), c.versionCommand())
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -40,7 +41,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
-		Setup:         func(e *testscript.Env) error { e.Values["session"] = newSession(e.Defer); return nil },
+		Setup: func(e *testscript.Env) error {
+			e.Values["session"] = newSession(e.Defer)
+			captures, err := filepath.Abs("../../testdata")
+			e.Setenv("CAPTURES", captures)
+			return err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"lbctl": func(ts *testscript.TestScript, neg bool, args []string) { sessionOf(ts).lbctl(ts, neg, args) },
 			"code": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -84,6 +90,7 @@ func (s *session) lbctl(ts *testscript.TestScript, neg bool, args []string) {
 		stdin: &stdin, stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv,
 		// Scripts run in one process, which has one directory.
 		readFile: func(name string) ([]byte, error) { return os.ReadFile(ts.MkAbs(name)) },
+		openFile: func(name string) (io.ReadCloser, error) { return os.Open(ts.MkAbs(name)) },
 		now:      s.server.now,
 		sleep:    func(_ context.Context, d time.Duration) error { s.server.pass(d); return nil },
 		dial:     s.dial,

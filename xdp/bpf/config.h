@@ -27,6 +27,12 @@ volatile const __u8 unmatched_drop;
 volatile const __u8 count_seen;
 
 /*
+ * Explain instead of forwarding: keep a record of what becomes of the packet (struct explanation), and write nothing
+ * else. For an instance that is attached nowhere.
+ */
+volatile const __u8 explain;
+
+/*
  * Nanoseconds for which one CPU earns the right to make one entry, and how many such rights it may save up: 50,000 a
  * second. A flood slows a drain, it never breaks a flow.
  */

@@ -14,6 +14,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "config.h"
+#include "explain.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -161,10 +162,12 @@ static __always_inline enum verdict encap(struct xdp_md *ctx, const struct packe
 {
 	const struct backend *backend = bpf_map_lookup_elem(&backends, &pkt->backend);
 	enum verdict refused;
+	bool elsewhere;
 
 	if (!backend || backend->encap == ENCAP_NONE)
 		return VERDICT_BAD_TABLE;
-	if (backend->interface != interface_number) {
+	elsewhere = leaves_elsewhere(backend->interface);
+	if (elsewhere) {
 		if (backend->interface >= MAX_INTERFACES)
 			return no_way(backend->interface);
 		/* Asked first, while the packet is whole: the map lacks an interface that is gone. */
@@ -174,7 +177,7 @@ static __always_inline enum verdict encap(struct xdp_md *ctx, const struct packe
 	refused = write_header(ctx, pkt, backend);
 	if (refused)
 		return refused;
-	return backend->interface == interface_number ? VERDICT_FORWARDED : VERDICT_REDIRECTED;
+	return elsewhere ? VERDICT_REDIRECTED : VERDICT_FORWARDED;
 }
 
 #endif

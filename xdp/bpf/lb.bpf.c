@@ -25,6 +25,7 @@ const enum sizes *unused_sizes __attribute__((unused));
 const enum encap *unused_encap __attribute__((unused));
 const enum verdict *unused_verdict __attribute__((unused));
 const enum slot_flag *unused_slot_flag __attribute__((unused));
+const enum step *unused_step __attribute__((unused));
 const enum flow_state *unused_flow_state __attribute__((unused));
 
 static __always_inline enum verdict forward(struct xdp_md *ctx, struct packet *pkt)
@@ -60,6 +61,10 @@ int sluice(struct xdp_md *ctx)
 	if (count_seen)
 		count_verdict(cpu, VERDICT_SEEN);
 	verdict = forward(ctx, &pkt);
+	if (explain) {
+		explain_verdict(&pkt, verdict);
+		return action_of(verdict);
+	}
 	count_verdict(cpu, verdict);
 	count_objects(cpu, &pkt, verdict);
 	return action_of(verdict);

@@ -141,6 +141,18 @@ struct {
 	__type(value, struct counter);
 } backend_counters SEC(".maps");
 
+/*
+ * What an instance with the knob `explain` writes, and all that it writes. One element, for one packet at a time. Never
+ * pinned: it belongs to the process that explains.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct explanation);
+} explained SEC(".maps");
+
 /* CPUs times MAX_INTERFACES. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -3,6 +3,7 @@
 #ifndef SLUICE_SELECT_H
 #define SLUICE_SELECT_H
 
+#include "explain.h"
 #include "hash.h"
 #include "maps.h"
 #include "packet.h"
@@ -50,6 +51,7 @@ static __always_inline void select_changing(const struct root_copy *root, struct
 	__u32 before;
 
 	if (pkt->previous_pool) {
+		note(STEP_MOVED);
 		before = owner_before(root, pkt);
 		if (!before)
 			before = pkt->backend;
@@ -77,6 +79,7 @@ static __always_inline enum verdict select_backend(const struct root_copy *copy,
 	if (!line)
 		return VERDICT_BAD_TABLE;
 	word = line->word[slot % SLOTS_PER_LINE];
+	explain_slot(pkt, slot, word);
 	pkt->backend = word & SLOT_INDEX_MASK;
 	if ((word & SLOT_FLAGS) | pkt->previous_pool)
 		select_changing(copy, pkt, slot, word);

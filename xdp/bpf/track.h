@@ -10,6 +10,7 @@
 #include <linux/in.h>
 #include <bpf/bpf_helpers.h>
 #include "config.h"
+#include "explain.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -58,6 +59,8 @@ static __always_inline bool take_token(struct track_counter *line, __u64 now)
 {
 	__u64 fresh = (now - line->refilled) / insert_interval;
 
+	if (explain)
+		return line->tokens + fresh > 0;
 	if (fresh) {
 		line->refilled = now;
 		line->tokens = line->tokens + fresh > INSERT_BURST ? INSERT_BURST
@@ -76,6 +79,8 @@ static __always_inline bool insert_flow(const struct packet *pkt, __u32 backend,
 	struct flow6_key key6;
 	struct flow4_key key4;
 
+	if (explain)
+		return explain_room();
 	if (pkt->ipv6) {
 		key6 = flow6_key(pkt);
 		return bpf_map_update_elem(&flows6, &key6, &entry, BPF_ANY) == 0;
@@ -91,6 +96,14 @@ static __always_inline bool backend_dead(__u32 index)
 	return !backend || backend->dead;
 }
 
+static __always_inline bool entry_dead(const struct flow_entry *entry)
+{
+	if (!backend_dead(entry->backend))
+		return false;
+	note(STEP_ENTRY_DEAD);
+	return true;
+}
+
 /*
  * A packet whose flow has an entry. A SYN for a flow that is established goes to its host, which answers it with a
  * challenge (RFC 5961): a forged one moves nothing. Only where the entry is closing or silent it is a new flow, and false
@@ -99,9 +112,13 @@ static __always_inline bool backend_dead(__u32 index)
 static __always_inline bool follow_entry(struct packet *pkt, struct flow_entry *entry, __u32 seen)
 {
 	if (pkt->syn && entry->state != FLOW_SYN &&
-	    (entry->state == FLOW_CLOSING || seen - entry->seen > FLOW_STALE))
+	    (entry->state == FLOW_CLOSING || seen - entry->seen > FLOW_STALE)) {
+		note(STEP_ENTRY_OVER);
 		return false;
+	}
 	pkt->backend = entry->backend;
+	if (explain)
+		return true;
 	if (entry->seen != seen)
 		entry->seen = seen;
 	if (pkt->closing)
@@ -120,6 +137,9 @@ static __always_inline void take_entry(const struct packet *pkt, struct flow_ent
 {
 	if (!pkt->backend) /* nobody takes new flows */
 		return;
+	note(STEP_TAKE);
+	if (explain)
+		return;
 	entry->backend = pkt->backend;
 	entry->vip = pkt->vip;
 	entry->seen = seen;
@@ -133,8 +153,9 @@ static __always_inline void follow_previous(struct packet *pkt, __u32 slot, __u3
 	__u32 key = slot / SLOTS_PER_LINE;
 	struct slot_line *stamp = bpf_map_lookup_elem(&stamps, &key);
 
+	note(STEP_PREVIOUS);
 	pkt->backend = before & SLOT_INDEX_MASK;
-	if (stamp && stamp->word[slot % SLOTS_PER_LINE] != seen)
+	if (!explain && stamp && stamp->word[slot % SLOTS_PER_LINE] != seen)
 		stamp->word[slot % SLOTS_PER_LINE] = seen;
 }
 
@@ -147,11 +168,11 @@ static __always_inline void first_packet(struct packet *pkt, struct track_counte
 	if (!pkt->backend) /* nobody takes new flows */
 		return;
 	if (take_token(line, now) && insert_flow(pkt, pkt->backend, seen)) {
-		line->inserts++;
+		note_or_count(STEP_INSERT, &line->inserts);
 	} else if (before & PREVIOUS_SOFT) {
-		line->bypassed++;
+		note_or_count(STEP_BYPASS, &line->bypassed);
 	} else {
-		line->held++;
+		note_or_count(STEP_HELD, &line->held);
 		pkt->held = 1;
 		follow_previous(pkt, slot, before, seen);
 	}
@@ -177,10 +198,12 @@ static __noinline int track(struct packet *pkt, __u32 slot, __u32 word, __u32 be
 		return 0;
 	now = bpf_ktime_get_ns();
 	seen = (__u32)(now >> FLOW_CLOCK_SHIFT);
-	line->lookups++;
+	if (!explain)
+		line->lookups++;
 	entry = find_flow(pkt);
-	if (entry && !backend_dead(entry->backend) && follow_entry(pkt, entry, seen)) {
-		line->hits++;
+	explain_lookup(entry, before);
+	if (entry && !entry_dead(entry) && follow_entry(pkt, entry, seen)) {
+		note_or_count(STEP_ENTRY_FOLLOW, &line->hits);
 		return 0;
 	}
 	if (pkt->syn) {

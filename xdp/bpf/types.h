@@ -78,6 +78,29 @@ enum flow_state {
 };
 
 /*
+ * What happened to a packet on its way, for the knob `explain`. Each is noted in one place, and the values are in the
+ * order in which they happen, so that a set of them is a path. The names are those of lb/step.go.
+ */
+enum step {
+	STEP_READ,	   /* headers and ports are readable */
+	STEP_VIP,	   /* a VIP has the address, port and protocol */
+	STEP_SLOT,	   /* the hash of the flow chose a slot */
+	STEP_MOVED,	   /* the VIP had another pool before, whose flows are kept */
+	STEP_LOOKUP,	   /* the slot is changing: the flow table was asked */
+	STEP_ENTRY,	   /* it has an entry, */
+	STEP_ENTRY_DEAD,   /* of a backend whose flows are lost, */
+	STEP_ENTRY_OVER,   /* or of a flow that is over: this packet opens another one, */
+	STEP_ENTRY_FOLLOW, /* or the packet goes where it says */
+	STEP_TAKE,	   /* a first packet: the entry becomes the flow it opens */
+	STEP_INSERT,	   /* a first packet: an entry would be made */
+	STEP_BYPASS,   /* no entry could be made, and the previous owner fails: current anyway */
+	STEP_HELD,     /* no entry could be made: it stays with the previous owner */
+	STEP_PREVIOUS, /* the default of the slot is its previous owner */
+	STEP_BACKEND,  /* a backend is selected: the way to it was asked for */
+	STEP_COUNT,    /* the number of steps */
+};
+
+/*
  * A VIP of one address, port and protocol. An entry with marker 1, port 0 and protocol 0 says that the address is a VIP's.
  * 16 bytes, the first 8 of which are the key.
  */
@@ -209,6 +232,25 @@ struct counter {
 	__u64 reserved[3];
 };
 
+/* What the knob `explain` records of one packet. User space clears it and fills in the first two. One cache line. */
+struct explanation {
+	__u16 interface; /* number of the interface that the packet is taken to come in by */
+	__u16 full;	 /* the flow table of its family takes no more entries */
+	__u32 steps;	 /* bits: 1 << enum step */
+	__u64 hash;	 /* of the flow */
+	__u32 verdict;
+	__u32 vip;	/* counter line */
+	__u32 slot;	/* in the flat array */
+	__u32 word;	/* of that slot */
+	__u32 previous; /* word of the previous owner; only read where the flow table is asked */
+	__u32 backend;	/* index that was selected */
+	__u32 entry_backend; /* index */
+	__u32 entry_seen;    /* ticks */
+	__u32 entry_state;   /* enum flow_state */
+	__u32 pool;	     /* descriptor, relative to the copy's pool_base */
+	__u32 reserved[2];
+};
+
 /* Verdicts of one interface on one CPU. */
 struct verdict_line {
 	__u64 packets[VERDICT_STRIDE];
@@ -224,6 +266,8 @@ _Static_assert(sizeof(struct flow4_key) == 16, "no padding");
 _Static_assert(sizeof(struct flow6_key) == 40, "no padding");
 _Static_assert(sizeof(struct track_counter) == 64, "one cache line");
 _Static_assert(sizeof(struct counter) == 64, "one cache line");
+_Static_assert(sizeof(struct explanation) == 64, "one cache line");
+_Static_assert(STEP_COUNT <= 32, "bits of explanation.steps");
 _Static_assert(VERDICT_COUNT <= VERDICT_SEEN, "room for verdicts");
 
 #endif

@@ -6401,6 +6401,488 @@ func (x *WatchSlotsResponse) GetSlots() *ListSlotsResponse {
 	return nil
 }
 
+// ExplainRequest describes a packet, or is one.
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the packet; not with frame.
+	Protocol Protocol `protobuf:"varint,1,opt,name=protocol,proto3,enum=sluice.v1.Protocol" json:"protocol,omitempty"`
+	// "ADDRESS:PORT" of the client; not with frame.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// "ADDRESS:PORT" of the VIP, of the same family; not with frame.
+	Destination string `protobuf:"bytes,3,opt,name=destination,proto3" json:"destination,omitempty"`
+	// The packet opens a TCP connection (SYN); otherwise it is one of a connection that is open (ACK).
+	Syn bool `protobuf:"varint,4,opt,name=syn,proto3" json:"syn,omitempty"`
+	// Name of the managed interface that it comes in by; may be empty where only one is managed.
+	Interface string `protobuf:"bytes,5,opt,name=interface,proto3" json:"interface,omitempty"`
+	// A whole Ethernet frame of 14 to 3512 bytes, in place of the description.
+	Frame         []byte `protobuf:"bytes,6,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *ExplainRequest) GetProtocol() Protocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return Protocol_PROTOCOL_UNSPECIFIED
+}
+
+func (x *ExplainRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetSyn() bool {
+	if x != nil {
+		return x.Syn
+	}
+	return false
+}
+
+func (x *ExplainRequest) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The interface that the packet was taken to come in by.
+	Interface string `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Of the packet; PROTOCOL_UNSPECIFIED, and both addresses empty, where it cannot be read.
+	Protocol    Protocol `protobuf:"varint,2,opt,name=protocol,proto3,enum=sluice.v1.Protocol" json:"protocol,omitempty"`
+	Source      string   `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	Destination string   `protobuf:"bytes,4,opt,name=destination,proto3" json:"destination,omitempty"`
+	// TCP with SYN and without ACK.
+	Syn bool `protobuf:"varint,5,opt,name=syn,proto3" json:"syn,omitempty"`
+	// Name of the verdict and of XDP's action, as in GetStats.
+	Verdict string `protobuf:"bytes,6,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Action  string `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
+	// Names; empty where the packet is for no VIP.
+	Vip  string `protobuf:"bytes,8,opt,name=vip,proto3" json:"vip,omitempty"`
+	Pool string `protobuf:"bytes,9,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Absent where no slot was chosen.
+	Slot *uint32 `protobuf:"varint,10,opt,name=slot,proto3,oneof" json:"slot,omitempty"`
+	// "stable", "transition" or "pinned"; empty where no slot was chosen.
+	SlotState string `protobuf:"bytes,11,opt,name=slot_state,json=slotState,proto3" json:"slot_state,omitempty"`
+	// Number of slots of the pool.
+	PoolSlots uint32 `protobuf:"varint,12,opt,name=pool_slots,json=poolSlots,proto3" json:"pool_slots,omitempty"`
+	// Sixteen hex digits: the keyed hash of the flow; empty where no slot was chosen.
+	Hash string `protobuf:"bytes,13,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The slot's owner, and the one before while it is in transition, as POOL/NAME; a leaving one has "@ADDRESS" behind it.
+	Owner    string `protobuf:"bytes,14,opt,name=owner,proto3" json:"owner,omitempty"`
+	Previous string `protobuf:"bytes,15,opt,name=previous,proto3" json:"previous,omitempty"`
+	// The flow table's entry for the packet's flow; absent where there is none or none was asked for.
+	Entry *ExplainedEntry `protobuf:"bytes,16,opt,name=entry,proto3" json:"entry,omitempty"`
+	// A first packet: an entry would be made.
+	Inserted bool `protobuf:"varint,17,opt,name=inserted,proto3" json:"inserted,omitempty"`
+	// A first packet: it would stay with the previous owner, because no entry can be made.
+	Held bool `protobuf:"varint,18,opt,name=held,proto3" json:"held,omitempty"`
+	// The backend that was selected, as POOL/NAME; empty where none was.
+	Backend string `protobuf:"bytes,19,opt,name=backend,proto3" json:"backend,omitempty"`
+	// Its address.
+	BackendAddress string `protobuf:"bytes,20,opt,name=backend_address,json=backendAddress,proto3" json:"backend_address,omitempty"`
+	Encap          Encap  `protobuf:"varint,21,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
+	// How packets to it leave the node; absent where no backend was selected.
+	NextHop *NextHop `protobuf:"bytes,22,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
+	// The headers of the frame that leaves, up to the client's packet; empty where none leaves.
+	Out string `protobuf:"bytes,23,opt,name=out,proto3" json:"out,omitempty"`
+	// What was asked and found, in order.
+	Path []*ExplainedStep `protobuf:"bytes,24,rep,name=path,proto3" json:"path,omitempty"`
+	// What an operator can do; empty where all is well.
+	Remedy string `protobuf:"bytes,25,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	// Tag of the program that explained.
+	ProgramTag string `protobuf:"bytes,26,opt,name=program_tag,json=programTag,proto3" json:"program_tag,omitempty"`
+	// Tag of the program that is live on the interface; empty where none is. Another tag may decide otherwise.
+	LiveTag       string `protobuf:"bytes,27,opt,name=live_tag,json=liveTag,proto3" json:"live_tag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *ExplainResponse) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetProtocol() Protocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return Protocol_PROTOCOL_UNSPECIFIED
+}
+
+func (x *ExplainResponse) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetSyn() bool {
+	if x != nil {
+		return x.Syn
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetVip() string {
+	if x != nil {
+		return x.Vip
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetSlot() uint32 {
+	if x != nil && x.Slot != nil {
+		return *x.Slot
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetSlotState() string {
+	if x != nil {
+		return x.SlotState
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetPoolSlots() uint32 {
+	if x != nil {
+		return x.PoolSlots
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetPrevious() string {
+	if x != nil {
+		return x.Previous
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetEntry() *ExplainedEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetInserted() bool {
+	if x != nil {
+		return x.Inserted
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetBackendAddress() string {
+	if x != nil {
+		return x.BackendAddress
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetEncap() Encap {
+	if x != nil {
+		return x.Encap
+	}
+	return Encap_ENCAP_UNSPECIFIED
+}
+
+func (x *ExplainResponse) GetNextHop() *NextHop {
+	if x != nil {
+		return x.NextHop
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetOut() string {
+	if x != nil {
+		return x.Out
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetPath() []*ExplainedStep {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetProgramTag() string {
+	if x != nil {
+		return x.ProgramTag
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetLiveTag() string {
+	if x != nil {
+		return x.LiveTag
+	}
+	return ""
+}
+
+// ExplainedEntry is an entry of the flow tables.
+type ExplainedEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As POOL/NAME; empty where the backend is gone.
+	Backend string     `protobuf:"bytes,1,opt,name=backend,proto3" json:"backend,omitempty"`
+	State   Flow_State `protobuf:"varint,2,opt,name=state,proto3,enum=sluice.v1.Flow_State" json:"state,omitempty"`
+	// Seconds since its last packet, to about one.
+	IdleSeconds   float64 `protobuf:"fixed64,3,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedEntry) Reset() {
+	*x = ExplainedEntry{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedEntry) ProtoMessage() {}
+
+func (x *ExplainedEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedEntry.ProtoReflect.Descriptor instead.
+func (*ExplainedEntry) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *ExplainedEntry) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *ExplainedEntry) GetState() Flow_State {
+	if x != nil {
+		return x.State
+	}
+	return Flow_STATE_UNSPECIFIED
+}
+
+func (x *ExplainedEntry) GetIdleSeconds() float64 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
+}
+
+// ExplainedStep is one step of a packet's way.
+type ExplainedStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, such as "slot".
+	Step string `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	// What it found and why, in a sentence.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedStep) Reset() {
+	*x = ExplainedStep{}
+	mi := &file_sluice_v1_sluice_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedStep) ProtoMessage() {}
+
+func (x *ExplainedStep) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_sluice_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedStep.ProtoReflect.Descriptor instead.
+func (*ExplainedStep) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_sluice_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *ExplainedStep) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *ExplainedStep) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // Result counts the checks of one grade.
 type CheckTotals_Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6412,7 +6894,7 @@ type CheckTotals_Result struct {
 
 func (x *CheckTotals_Result) Reset() {
 	*x = CheckTotals_Result{}
-	mi := &file_sluice_v1_sluice_proto_msgTypes[89]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6424,7 +6906,7 @@ func (x *CheckTotals_Result) String() string {
 func (*CheckTotals_Result) ProtoMessage() {}
 
 func (x *CheckTotals_Result) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_sluice_proto_msgTypes[89]
+	mi := &file_sluice_v1_sluice_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6939,7 +7421,54 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\x11WatchSlotsRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\"H\n" +
 	"\x12WatchSlotsResponse\x122\n" +
-	"\x05slots\x18\x01 \x01(\v2\x1c.sluice.v1.ListSlotsResponseR\x05slots*H\n" +
+	"\x05slots\x18\x01 \x01(\v2\x1c.sluice.v1.ListSlotsResponseR\x05slots\"\xc1\x01\n" +
+	"\x0eExplainRequest\x12/\n" +
+	"\bprotocol\x18\x01 \x01(\x0e2\x13.sluice.v1.ProtocolR\bprotocol\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12 \n" +
+	"\vdestination\x18\x03 \x01(\tR\vdestination\x12\x10\n" +
+	"\x03syn\x18\x04 \x01(\bR\x03syn\x12\x1c\n" +
+	"\tinterface\x18\x05 \x01(\tR\tinterface\x12\x14\n" +
+	"\x05frame\x18\x06 \x01(\fR\x05frame\"\xb9\x06\n" +
+	"\x0fExplainResponse\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12/\n" +
+	"\bprotocol\x18\x02 \x01(\x0e2\x13.sluice.v1.ProtocolR\bprotocol\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12 \n" +
+	"\vdestination\x18\x04 \x01(\tR\vdestination\x12\x10\n" +
+	"\x03syn\x18\x05 \x01(\bR\x03syn\x12\x18\n" +
+	"\averdict\x18\x06 \x01(\tR\averdict\x12\x16\n" +
+	"\x06action\x18\a \x01(\tR\x06action\x12\x10\n" +
+	"\x03vip\x18\b \x01(\tR\x03vip\x12\x12\n" +
+	"\x04pool\x18\t \x01(\tR\x04pool\x12\x17\n" +
+	"\x04slot\x18\n" +
+	" \x01(\rH\x00R\x04slot\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"slot_state\x18\v \x01(\tR\tslotState\x12\x1d\n" +
+	"\n" +
+	"pool_slots\x18\f \x01(\rR\tpoolSlots\x12\x12\n" +
+	"\x04hash\x18\r \x01(\tR\x04hash\x12\x14\n" +
+	"\x05owner\x18\x0e \x01(\tR\x05owner\x12\x1a\n" +
+	"\bprevious\x18\x0f \x01(\tR\bprevious\x12/\n" +
+	"\x05entry\x18\x10 \x01(\v2\x19.sluice.v1.ExplainedEntryR\x05entry\x12\x1a\n" +
+	"\binserted\x18\x11 \x01(\bR\binserted\x12\x12\n" +
+	"\x04held\x18\x12 \x01(\bR\x04held\x12\x18\n" +
+	"\abackend\x18\x13 \x01(\tR\abackend\x12'\n" +
+	"\x0fbackend_address\x18\x14 \x01(\tR\x0ebackendAddress\x12&\n" +
+	"\x05encap\x18\x15 \x01(\x0e2\x10.sluice.v1.EncapR\x05encap\x12-\n" +
+	"\bnext_hop\x18\x16 \x01(\v2\x12.sluice.v1.NextHopR\anextHop\x12\x10\n" +
+	"\x03out\x18\x17 \x01(\tR\x03out\x12,\n" +
+	"\x04path\x18\x18 \x03(\v2\x18.sluice.v1.ExplainedStepR\x04path\x12\x16\n" +
+	"\x06remedy\x18\x19 \x01(\tR\x06remedy\x12\x1f\n" +
+	"\vprogram_tag\x18\x1a \x01(\tR\n" +
+	"programTag\x12\x19\n" +
+	"\blive_tag\x18\x1b \x01(\tR\aliveTagB\a\n" +
+	"\x05_slot\"z\n" +
+	"\x0eExplainedEntry\x12\x18\n" +
+	"\abackend\x18\x01 \x01(\tR\abackend\x12+\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x15.sluice.v1.Flow.StateR\x05state\x12!\n" +
+	"\fidle_seconds\x18\x03 \x01(\x01R\vidleSeconds\"7\n" +
+	"\rExplainedStep\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text*H\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPROTOCOL_TCP\x10\x01\x12\x10\n" +
@@ -6957,7 +7486,7 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\bDrainEnd\x12\x19\n" +
 	"\x15DRAIN_END_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fDRAIN_END_QUIET\x10\x01\x12\x16\n" +
-	"\x12DRAIN_END_DEADLINE\x10\x022\xfc\x10\n" +
+	"\x12DRAIN_END_DEADLINE\x10\x022\xbe\x11\n" +
 	"\x06Sluice\x12:\n" +
 	"\x05Apply\x12\x17.sluice.v1.ApplyRequest\x1a\x18.sluice.v1.ApplyResponse\x12=\n" +
 	"\x06Export\x12\x18.sluice.v1.ExportRequest\x1a\x19.sluice.v1.ExportResponse\x12F\n" +
@@ -6994,7 +7523,8 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
 	"WatchFlows\x12\x1c.sluice.v1.WatchFlowsRequest\x1a\x1d.sluice.v1.WatchFlowsResponse0\x01\x12K\n" +
 	"\n" +
-	"WatchSlots\x12\x1c.sluice.v1.WatchSlotsRequest\x1a\x1d.sluice.v1.WatchSlotsResponse0\x01B6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
+	"WatchSlots\x12\x1c.sluice.v1.WatchSlotsRequest\x1a\x1d.sluice.v1.WatchSlotsResponse0\x01\x12@\n" +
+	"\aExplain\x12\x19.sluice.v1.ExplainRequest\x1a\x1a.sluice.v1.ExplainResponseB6Z4github.com/sluice-lb/sluice/proto/sluice/v1;sluicev1b\x06proto3"
 
 var (
 	file_sluice_v1_sluice_proto_rawDescOnce sync.Once
@@ -7009,7 +7539,7 @@ func file_sluice_v1_sluice_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_v1_sluice_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
+var file_sluice_v1_sluice_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_sluice_v1_sluice_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: sluice.v1.Protocol
 	(Encap)(0),                    // 1: sluice.v1.Encap
@@ -7110,9 +7640,13 @@ var file_sluice_v1_sluice_proto_goTypes = []any{
 	(*WatchFlowsResponse)(nil),    // 96: sluice.v1.WatchFlowsResponse
 	(*WatchSlotsRequest)(nil),     // 97: sluice.v1.WatchSlotsRequest
 	(*WatchSlotsResponse)(nil),    // 98: sluice.v1.WatchSlotsResponse
-	(*CheckTotals_Result)(nil),    // 99: sluice.v1.CheckTotals.Result
-	(*durationpb.Duration)(nil),   // 100: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 101: google.protobuf.Timestamp
+	(*ExplainRequest)(nil),        // 99: sluice.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 100: sluice.v1.ExplainResponse
+	(*ExplainedEntry)(nil),        // 101: sluice.v1.ExplainedEntry
+	(*ExplainedStep)(nil),         // 102: sluice.v1.ExplainedStep
+	(*CheckTotals_Result)(nil),    // 103: sluice.v1.CheckTotals.Result
+	(*durationpb.Duration)(nil),   // 104: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 105: google.protobuf.Timestamp
 }
 var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	12,  // 0: sluice.v1.Config.pools:type_name -> sluice.v1.Pool
@@ -7120,20 +7654,20 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	0,   // 2: sluice.v1.Vip.protocol:type_name -> sluice.v1.Protocol
 	1,   // 3: sluice.v1.Pool.encap:type_name -> sluice.v1.Encap
 	14,  // 4: sluice.v1.Pool.backends:type_name -> sluice.v1.Backend
-	100, // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
-	100, // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
+	104, // 5: sluice.v1.Pool.drain_max:type_name -> google.protobuf.Duration
+	104, // 6: sluice.v1.Pool.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 7: sluice.v1.Pool.health:type_name -> sluice.v1.HealthCheck
 	4,   // 8: sluice.v1.HealthCheck.type:type_name -> sluice.v1.HealthCheck.Type
-	100, // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	100, // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	104, // 9: sluice.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	104, // 10: sluice.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
 	2,   // 11: sluice.v1.Backend.admin:type_name -> sluice.v1.Admin
 	1,   // 12: sluice.v1.Backend.encap:type_name -> sluice.v1.Encap
-	100, // 13: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
+	104, // 13: sluice.v1.WriteOptions.confirm:type_name -> google.protobuf.Duration
 	19,  // 14: sluice.v1.Outcome.changes:type_name -> sluice.v1.Change
 	17,  // 15: sluice.v1.Outcome.moves:type_name -> sluice.v1.VipMove
 	18,  // 16: sluice.v1.Outcome.confirmation:type_name -> sluice.v1.Confirmation
-	100, // 17: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
-	101, // 18: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
+	104, // 17: sluice.v1.VipMove.new_flows_within:type_name -> google.protobuf.Duration
+	105, // 18: sluice.v1.Confirmation.deadline:type_name -> google.protobuf.Timestamp
 	5,   // 19: sluice.v1.Change.kind:type_name -> sluice.v1.Change.Kind
 	10,  // 20: sluice.v1.ApplyRequest.config:type_name -> sluice.v1.Config
 	15,  // 21: sluice.v1.ApplyRequest.options:type_name -> sluice.v1.WriteOptions
@@ -7155,8 +7689,8 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	16,  // 37: sluice.v1.CreatePoolResponse.outcome:type_name -> sluice.v1.Outcome
 	1,   // 38: sluice.v1.SetPoolRequest.encap:type_name -> sluice.v1.Encap
 	15,  // 39: sluice.v1.SetPoolRequest.options:type_name -> sluice.v1.WriteOptions
-	100, // 40: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
-	100, // 41: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
+	104, // 40: sluice.v1.SetPoolRequest.drain_max:type_name -> google.protobuf.Duration
+	104, // 41: sluice.v1.SetPoolRequest.drain_idle:type_name -> google.protobuf.Duration
 	13,  // 42: sluice.v1.SetPoolRequest.health:type_name -> sluice.v1.HealthCheck
 	16,  // 43: sluice.v1.SetPoolResponse.outcome:type_name -> sluice.v1.Outcome
 	15,  // 44: sluice.v1.DeletePoolRequest.options:type_name -> sluice.v1.WriteOptions
@@ -7181,15 +7715,15 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	52,  // 63: sluice.v1.BackendStatus.health:type_name -> sluice.v1.BackendHealth
 	1,   // 64: sluice.v1.BackendStatus.encap:type_name -> sluice.v1.Encap
 	6,   // 65: sluice.v1.BackendHealth.state:type_name -> sluice.v1.BackendHealth.State
-	101, // 66: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
+	105, // 66: sluice.v1.BackendHealth.since:type_name -> google.protobuf.Timestamp
 	54,  // 67: sluice.v1.BackendHealth.last_error:type_name -> sluice.v1.CheckResult
 	54,  // 68: sluice.v1.BackendHealth.results:type_name -> sluice.v1.CheckResult
-	99,  // 69: sluice.v1.CheckTotals.results:type_name -> sluice.v1.CheckTotals.Result
-	101, // 70: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
-	100, // 71: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
+	103, // 69: sluice.v1.CheckTotals.results:type_name -> sluice.v1.CheckTotals.Result
+	105, // 70: sluice.v1.CheckResult.time:type_name -> google.protobuf.Timestamp
+	104, // 71: sluice.v1.CheckResult.latency:type_name -> google.protobuf.Duration
 	7,   // 72: sluice.v1.CheckResult.grade:type_name -> sluice.v1.CheckResult.Grade
 	8,   // 73: sluice.v1.NextHop.state:type_name -> sluice.v1.NextHop.State
-	101, // 74: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
+	105, // 74: sluice.v1.NextHop.since:type_name -> google.protobuf.Timestamp
 	15,  // 75: sluice.v1.SetWeightRequest.options:type_name -> sluice.v1.WriteOptions
 	16,  // 76: sluice.v1.SetWeightResponse.outcome:type_name -> sluice.v1.Outcome
 	2,   // 77: sluice.v1.SetAdminRequest.admin:type_name -> sluice.v1.Admin
@@ -7198,24 +7732,24 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	62,  // 80: sluice.v1.ListFlowsResponse.flows:type_name -> sluice.v1.Flow
 	0,   // 81: sluice.v1.Flow.protocol:type_name -> sluice.v1.Protocol
 	9,   // 82: sluice.v1.Flow.state:type_name -> sluice.v1.Flow.State
-	101, // 83: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
+	105, // 83: sluice.v1.GetStatsResponse.time:type_name -> google.protobuf.Timestamp
 	69,  // 84: sluice.v1.GetStatsResponse.verdicts:type_name -> sluice.v1.VerdictStat
 	70,  // 85: sluice.v1.GetStatsResponse.vips:type_name -> sluice.v1.VipStat
 	71,  // 86: sluice.v1.GetStatsResponse.backends:type_name -> sluice.v1.BackendStat
 	68,  // 87: sluice.v1.GetStatsResponse.tracking:type_name -> sluice.v1.Tracking
 	65,  // 88: sluice.v1.VipStat.counter:type_name -> sluice.v1.Counter
 	65,  // 89: sluice.v1.BackendStat.counter:type_name -> sluice.v1.Counter
-	101, // 90: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	105, // 90: sluice.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	75,  // 91: sluice.v1.GetStatusResponse.interfaces:type_name -> sluice.v1.Interface
 	76,  // 92: sluice.v1.GetStatusResponse.limits:type_name -> sluice.v1.Limit
 	77,  // 93: sluice.v1.GetStatusResponse.tables:type_name -> sluice.v1.TableDigest
 	18,  // 94: sluice.v1.GetStatusResponse.confirmation:type_name -> sluice.v1.Confirmation
 	53,  // 95: sluice.v1.GetStatusResponse.checks:type_name -> sluice.v1.CheckTotals
 	74,  // 96: sluice.v1.GetStatusResponse.certificates:type_name -> sluice.v1.Certificate
-	101, // 97: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	101, // 98: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	105, // 97: sluice.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	105, // 98: sluice.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	18,  // 99: sluice.v1.Revision.confirmation:type_name -> sluice.v1.Confirmation
-	101, // 100: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
+	105, // 100: sluice.v1.Revision.confirmed_at:type_name -> google.protobuf.Timestamp
 	78,  // 101: sluice.v1.ListRevisionsResponse.revisions:type_name -> sluice.v1.Revision
 	19,  // 102: sluice.v1.DiffResponse.changes:type_name -> sluice.v1.Change
 	15,  // 103: sluice.v1.RollbackRequest.options:type_name -> sluice.v1.WriteOptions
@@ -7226,72 +7760,81 @@ var file_sluice_v1_sluice_proto_depIdxs = []int32{
 	62,  // 108: sluice.v1.WatchFlowsResponse.flows:type_name -> sluice.v1.Flow
 	62,  // 109: sluice.v1.WatchFlowsResponse.deleted:type_name -> sluice.v1.Flow
 	64,  // 110: sluice.v1.WatchSlotsResponse.slots:type_name -> sluice.v1.ListSlotsResponse
-	7,   // 111: sluice.v1.CheckTotals.Result.grade:type_name -> sluice.v1.CheckResult.Grade
-	20,  // 112: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
-	22,  // 113: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
-	24,  // 114: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
-	26,  // 115: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
-	28,  // 116: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
-	30,  // 117: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
-	33,  // 118: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
-	35,  // 119: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
-	37,  // 120: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
-	39,  // 121: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
-	42,  // 122: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
-	44,  // 123: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
-	46,  // 124: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
-	48,  // 125: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
-	56,  // 126: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
-	58,  // 127: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
-	60,  // 128: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
-	63,  // 129: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
-	66,  // 130: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
-	72,  // 131: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	79,  // 132: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
-	81,  // 133: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
-	83,  // 134: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
-	85,  // 135: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
-	87,  // 136: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
-	89,  // 137: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
-	91,  // 138: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
-	93,  // 139: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
-	95,  // 140: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
-	97,  // 141: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
-	21,  // 142: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
-	23,  // 143: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
-	25,  // 144: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
-	27,  // 145: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
-	29,  // 146: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
-	31,  // 147: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
-	34,  // 148: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
-	36,  // 149: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
-	38,  // 150: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
-	40,  // 151: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
-	43,  // 152: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
-	45,  // 153: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
-	47,  // 154: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
-	49,  // 155: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
-	57,  // 156: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
-	59,  // 157: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
-	61,  // 158: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
-	64,  // 159: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
-	67,  // 160: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
-	73,  // 161: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
-	80,  // 162: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
-	82,  // 163: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
-	84,  // 164: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
-	86,  // 165: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
-	88,  // 166: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
-	90,  // 167: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
-	92,  // 168: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
-	94,  // 169: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
-	96,  // 170: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
-	98,  // 171: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
-	142, // [142:172] is the sub-list for method output_type
-	112, // [112:142] is the sub-list for method input_type
-	112, // [112:112] is the sub-list for extension type_name
-	112, // [112:112] is the sub-list for extension extendee
-	0,   // [0:112] is the sub-list for field type_name
+	0,   // 111: sluice.v1.ExplainRequest.protocol:type_name -> sluice.v1.Protocol
+	0,   // 112: sluice.v1.ExplainResponse.protocol:type_name -> sluice.v1.Protocol
+	101, // 113: sluice.v1.ExplainResponse.entry:type_name -> sluice.v1.ExplainedEntry
+	1,   // 114: sluice.v1.ExplainResponse.encap:type_name -> sluice.v1.Encap
+	55,  // 115: sluice.v1.ExplainResponse.next_hop:type_name -> sluice.v1.NextHop
+	102, // 116: sluice.v1.ExplainResponse.path:type_name -> sluice.v1.ExplainedStep
+	9,   // 117: sluice.v1.ExplainedEntry.state:type_name -> sluice.v1.Flow.State
+	7,   // 118: sluice.v1.CheckTotals.Result.grade:type_name -> sluice.v1.CheckResult.Grade
+	20,  // 119: sluice.v1.Sluice.Apply:input_type -> sluice.v1.ApplyRequest
+	22,  // 120: sluice.v1.Sluice.Export:input_type -> sluice.v1.ExportRequest
+	24,  // 121: sluice.v1.Sluice.CreateVip:input_type -> sluice.v1.CreateVipRequest
+	26,  // 122: sluice.v1.Sluice.SetVip:input_type -> sluice.v1.SetVipRequest
+	28,  // 123: sluice.v1.Sluice.DeleteVip:input_type -> sluice.v1.DeleteVipRequest
+	30,  // 124: sluice.v1.Sluice.ListVips:input_type -> sluice.v1.ListVipsRequest
+	33,  // 125: sluice.v1.Sluice.CreatePool:input_type -> sluice.v1.CreatePoolRequest
+	35,  // 126: sluice.v1.Sluice.SetPool:input_type -> sluice.v1.SetPoolRequest
+	37,  // 127: sluice.v1.Sluice.DeletePool:input_type -> sluice.v1.DeletePoolRequest
+	39,  // 128: sluice.v1.Sluice.ListPools:input_type -> sluice.v1.ListPoolsRequest
+	42,  // 129: sluice.v1.Sluice.CreateBackend:input_type -> sluice.v1.CreateBackendRequest
+	44,  // 130: sluice.v1.Sluice.SetBackend:input_type -> sluice.v1.SetBackendRequest
+	46,  // 131: sluice.v1.Sluice.DeleteBackend:input_type -> sluice.v1.DeleteBackendRequest
+	48,  // 132: sluice.v1.Sluice.ListBackends:input_type -> sluice.v1.ListBackendsRequest
+	56,  // 133: sluice.v1.Sluice.SetWeight:input_type -> sluice.v1.SetWeightRequest
+	58,  // 134: sluice.v1.Sluice.SetAdmin:input_type -> sluice.v1.SetAdminRequest
+	60,  // 135: sluice.v1.Sluice.ListFlows:input_type -> sluice.v1.ListFlowsRequest
+	63,  // 136: sluice.v1.Sluice.ListSlots:input_type -> sluice.v1.ListSlotsRequest
+	66,  // 137: sluice.v1.Sluice.GetStats:input_type -> sluice.v1.GetStatsRequest
+	72,  // 138: sluice.v1.Sluice.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	79,  // 139: sluice.v1.Sluice.ListRevisions:input_type -> sluice.v1.ListRevisionsRequest
+	81,  // 140: sluice.v1.Sluice.Diff:input_type -> sluice.v1.DiffRequest
+	83,  // 141: sluice.v1.Sluice.Rollback:input_type -> sluice.v1.RollbackRequest
+	85,  // 142: sluice.v1.Sluice.Confirm:input_type -> sluice.v1.ConfirmRequest
+	87,  // 143: sluice.v1.Sluice.Check:input_type -> sluice.v1.CheckRequest
+	89,  // 144: sluice.v1.Sluice.WatchVips:input_type -> sluice.v1.WatchVipsRequest
+	91,  // 145: sluice.v1.Sluice.WatchPools:input_type -> sluice.v1.WatchPoolsRequest
+	93,  // 146: sluice.v1.Sluice.WatchBackends:input_type -> sluice.v1.WatchBackendsRequest
+	95,  // 147: sluice.v1.Sluice.WatchFlows:input_type -> sluice.v1.WatchFlowsRequest
+	97,  // 148: sluice.v1.Sluice.WatchSlots:input_type -> sluice.v1.WatchSlotsRequest
+	99,  // 149: sluice.v1.Sluice.Explain:input_type -> sluice.v1.ExplainRequest
+	21,  // 150: sluice.v1.Sluice.Apply:output_type -> sluice.v1.ApplyResponse
+	23,  // 151: sluice.v1.Sluice.Export:output_type -> sluice.v1.ExportResponse
+	25,  // 152: sluice.v1.Sluice.CreateVip:output_type -> sluice.v1.CreateVipResponse
+	27,  // 153: sluice.v1.Sluice.SetVip:output_type -> sluice.v1.SetVipResponse
+	29,  // 154: sluice.v1.Sluice.DeleteVip:output_type -> sluice.v1.DeleteVipResponse
+	31,  // 155: sluice.v1.Sluice.ListVips:output_type -> sluice.v1.ListVipsResponse
+	34,  // 156: sluice.v1.Sluice.CreatePool:output_type -> sluice.v1.CreatePoolResponse
+	36,  // 157: sluice.v1.Sluice.SetPool:output_type -> sluice.v1.SetPoolResponse
+	38,  // 158: sluice.v1.Sluice.DeletePool:output_type -> sluice.v1.DeletePoolResponse
+	40,  // 159: sluice.v1.Sluice.ListPools:output_type -> sluice.v1.ListPoolsResponse
+	43,  // 160: sluice.v1.Sluice.CreateBackend:output_type -> sluice.v1.CreateBackendResponse
+	45,  // 161: sluice.v1.Sluice.SetBackend:output_type -> sluice.v1.SetBackendResponse
+	47,  // 162: sluice.v1.Sluice.DeleteBackend:output_type -> sluice.v1.DeleteBackendResponse
+	49,  // 163: sluice.v1.Sluice.ListBackends:output_type -> sluice.v1.ListBackendsResponse
+	57,  // 164: sluice.v1.Sluice.SetWeight:output_type -> sluice.v1.SetWeightResponse
+	59,  // 165: sluice.v1.Sluice.SetAdmin:output_type -> sluice.v1.SetAdminResponse
+	61,  // 166: sluice.v1.Sluice.ListFlows:output_type -> sluice.v1.ListFlowsResponse
+	64,  // 167: sluice.v1.Sluice.ListSlots:output_type -> sluice.v1.ListSlotsResponse
+	67,  // 168: sluice.v1.Sluice.GetStats:output_type -> sluice.v1.GetStatsResponse
+	73,  // 169: sluice.v1.Sluice.GetStatus:output_type -> sluice.v1.GetStatusResponse
+	80,  // 170: sluice.v1.Sluice.ListRevisions:output_type -> sluice.v1.ListRevisionsResponse
+	82,  // 171: sluice.v1.Sluice.Diff:output_type -> sluice.v1.DiffResponse
+	84,  // 172: sluice.v1.Sluice.Rollback:output_type -> sluice.v1.RollbackResponse
+	86,  // 173: sluice.v1.Sluice.Confirm:output_type -> sluice.v1.ConfirmResponse
+	88,  // 174: sluice.v1.Sluice.Check:output_type -> sluice.v1.CheckResponse
+	90,  // 175: sluice.v1.Sluice.WatchVips:output_type -> sluice.v1.WatchVipsResponse
+	92,  // 176: sluice.v1.Sluice.WatchPools:output_type -> sluice.v1.WatchPoolsResponse
+	94,  // 177: sluice.v1.Sluice.WatchBackends:output_type -> sluice.v1.WatchBackendsResponse
+	96,  // 178: sluice.v1.Sluice.WatchFlows:output_type -> sluice.v1.WatchFlowsResponse
+	98,  // 179: sluice.v1.Sluice.WatchSlots:output_type -> sluice.v1.WatchSlotsResponse
+	100, // 180: sluice.v1.Sluice.Explain:output_type -> sluice.v1.ExplainResponse
+	150, // [150:181] is the sub-list for method output_type
+	119, // [119:150] is the sub-list for method input_type
+	119, // [119:119] is the sub-list for extension type_name
+	119, // [119:119] is the sub-list for extension extendee
+	0,   // [0:119] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_sluice_proto_init() }
@@ -7308,13 +7851,14 @@ func file_sluice_v1_sluice_proto_init() {
 	file_sluice_v1_sluice_proto_msgTypes[34].OneofWrappers = []any{}
 	file_sluice_v1_sluice_proto_msgTypes[71].OneofWrappers = []any{}
 	file_sluice_v1_sluice_proto_msgTypes[73].OneofWrappers = []any{}
+	file_sluice_v1_sluice_proto_msgTypes[90].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_sluice_proto_rawDesc), len(file_sluice_v1_sluice_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   90,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

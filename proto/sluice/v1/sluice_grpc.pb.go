@@ -60,6 +60,7 @@ const (
 	Sluice_WatchBackends_FullMethodName = "/sluice.v1.Sluice/WatchBackends"
 	Sluice_WatchFlows_FullMethodName    = "/sluice.v1.Sluice/WatchFlows"
 	Sluice_WatchSlots_FullMethodName    = "/sluice.v1.Sluice/WatchSlots"
+	Sluice_Explain_FullMethodName       = "/sluice.v1.Sluice/Explain"
 )
 
 // SluiceClient is the client API for Sluice service.
@@ -131,6 +132,8 @@ type SluiceClient interface {
 	WatchFlows(ctx context.Context, in *WatchFlowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchFlowsResponse], error)
 	// WatchSlots answers like ListSlots, and again whenever a slot of the pool has another owner.
 	WatchSlots(ctx context.Context, in *WatchSlotsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSlotsResponse], error)
+	// Explain says what would become of a packet now, and why. It changes nothing, and counts nothing.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
 
 type sluiceClient struct {
@@ -486,6 +489,16 @@ func (c *sluiceClient) WatchSlots(ctx context.Context, in *WatchSlotsRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Sluice_WatchSlotsClient = grpc.ServerStreamingClient[WatchSlotsResponse]
 
+func (c *sluiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, Sluice_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SluiceServer is the server API for Sluice service.
 // All implementations must embed UnimplementedSluiceServer
 // for forward compatibility.
@@ -555,6 +568,8 @@ type SluiceServer interface {
 	WatchFlows(*WatchFlowsRequest, grpc.ServerStreamingServer[WatchFlowsResponse]) error
 	// WatchSlots answers like ListSlots, and again whenever a slot of the pool has another owner.
 	WatchSlots(*WatchSlotsRequest, grpc.ServerStreamingServer[WatchSlotsResponse]) error
+	// Explain says what would become of a packet now, and why. It changes nothing, and counts nothing.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedSluiceServer()
 }
 
@@ -654,6 +669,9 @@ func (UnimplementedSluiceServer) WatchFlows(*WatchFlowsRequest, grpc.ServerStrea
 }
 func (UnimplementedSluiceServer) WatchSlots(*WatchSlotsRequest, grpc.ServerStreamingServer[WatchSlotsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchSlots not implemented")
+}
+func (UnimplementedSluiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedSluiceServer) mustEmbedUnimplementedSluiceServer() {}
 func (UnimplementedSluiceServer) testEmbeddedByValue()                {}
@@ -1181,6 +1199,24 @@ func _Sluice_WatchSlots_Handler(srv interface{}, stream grpc.ServerStream) error
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Sluice_WatchSlotsServer = grpc.ServerStreamingServer[WatchSlotsResponse]
 
+func _Sluice_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SluiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sluice_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SluiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Sluice_ServiceDesc is the grpc.ServiceDesc for Sluice service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1287,6 +1323,10 @@ var Sluice_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Check",
 			Handler:    _Sluice_Check_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _Sluice_Explain_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
