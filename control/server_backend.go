@@ -53,7 +53,7 @@ func (s *Server) SetBackend(ctx context.Context, req *sluicev1.SetBackendRequest
 			m.Admin = req.GetAdmin()
 		}
 		if req.Encap != nil {
-			m.Encap = req.GetEncap()
+			m.Encap = req.Encap
 		}
 		return translate.BackendFromProto(at, m)
 	})

@@ -33,7 +33,7 @@ func (c *cli) createBackendCommand() *cobra.Command {
 			Backend: &sluicev1.Backend{
 				Name: name, Address: fields.address,
 				Weight: given(cmd, "weight", fields.weight), Scale: given(cmd, "scale", fields.scale), Admin: order,
-				Encap: encap,
+				Encap: given(cmd, "encap", encap),
 			},
 			Options: c.writeOptions(),
 		})

@@ -411,7 +411,7 @@ func (s *server) SetBackend(ctx context.Context, r *sluicev1.SetBackendRequest) 
 			b.Scale = r.Scale
 		}
 		if r.Encap != nil {
-			b.Encap = r.GetEncap()
+			b.Encap = r.Encap
 		}
 		p.Backends[i], err = translate.BackendFromProto("backend", b)
 		return err

@@ -92,7 +92,9 @@ func AdminToProto(a lb.Admin) sluicev1.Admin { return sluicev1.Admin(a + 1) }
 func BackendToProto(b lb.Backend) *sluicev1.Backend {
 	weight, scale := b.Weight, ScaleToProto(b.Scale)
 	out := &sluicev1.Backend{Name: b.Name, Weight: &weight, Scale: &scale, Admin: AdminToProto(b.Admin)}
-	out.Encap = OverrideToProto(b.Encap)
+	if own, ok := b.Encap.Get(); ok {
+		out.Encap = EncapToProto(own).Enum()
+	}
 	if b.Address.IsValid() {
 		out.Address = b.Address.String()
 	}

@@ -32,14 +32,6 @@ func EncapToProto(e lb.Encap) sluicev1.Encap {
 	return sluicev1.Encap_ENCAP_UNSPECIFIED
 }
 
-// OverrideToProto translates a backend's own encap; ENCAP_UNSPECIFIED stands for none.
-func OverrideToProto(o lb.EncapOverride) sluicev1.Encap {
-	if e, ok := o.Get(); ok {
-		return EncapToProto(e)
-	}
-	return sluicev1.Encap_ENCAP_UNSPECIFIED
-}
-
 // PortsToProto prints ports as the wire's text.
 func PortsToProto(ports []uint16) []string {
 	out := make([]string, len(ports))

@@ -1011,8 +1011,8 @@ type Backend struct {
 	Scale *float64 `protobuf:"fixed64,4,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
 	// What an operator ordered.
 	Admin Admin `protobuf:"varint,5,opt,name=admin,proto3,enum=sluice.v1.Admin" json:"admin,omitempty"`
-	// Overrides the pool's; ENCAP_UNSPECIFIED does not.
-	Encap         Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap" json:"encap,omitempty"`
+	// Overrides the pool's; absent, or ENCAP_UNSPECIFIED, does not.
+	Encap         *Encap `protobuf:"varint,50,opt,name=encap,proto3,enum=sluice.v1.Encap,oneof" json:"encap,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1083,8 +1083,8 @@ func (x *Backend) GetAdmin() Admin {
 }
 
 func (x *Backend) GetEncap() Encap {
-	if x != nil {
-		return x.Encap
+	if x != nil && x.Encap != nil {
+		return *x.Encap
 	}
 	return Encap_ENCAP_UNSPECIFIED
 }
@@ -6992,16 +6992,17 @@ const file_sluice_v1_sluice_proto_rawDesc = "" +
 	"\n" +
 	"\b_serviceB\a\n" +
 	"\x05_riseB\a\n" +
-	"\x05_fall\"\xd4\x01\n" +
+	"\x05_fall\"\xe3\x01\n" +
 	"\aBackend\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
 	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x19\n" +
 	"\x05scale\x18\x04 \x01(\x01H\x01R\x05scale\x88\x01\x01\x12&\n" +
-	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05admin\x12&\n" +
-	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapR\x05encapB\t\n" +
+	"\x05admin\x18\x05 \x01(\x0e2\x10.sluice.v1.AdminR\x05admin\x12+\n" +
+	"\x05encap\x182 \x01(\x0e2\x10.sluice.v1.EncapH\x02R\x05encap\x88\x01\x01B\t\n" +
 	"\a_weightB\b\n" +
-	"\x06_scale\"\xa3\x01\n" +
+	"\x06_scaleB\b\n" +
+	"\x06_encap\"\xa3\x01\n" +
 	"\fWriteOptions\x12+\n" +
 	"\x11expected_revision\x18\x01 \x01(\x04R\x10expectedRevision\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
