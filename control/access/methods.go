@@ -29,6 +29,7 @@ var methods = map[string]need{
 	service + "ListSlots":    {role: Viewer},
 	service + "ListFlows":    {role: Viewer},
 	service + "GetStats":     {role: Viewer},
+	service + "Explain":      {role: Viewer},
 	service + "GetStatus":    {role: Viewer},
 
 	service + "WatchVips":     {role: Viewer},
