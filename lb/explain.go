@@ -12,8 +12,8 @@ import (
 type Explanation struct {
 	// Interface is the name of the interface that the packet was taken to come in by.
 	Interface string
-	// ProgramTag identifies the program that explained, LiveTag the one that is live on Interface; empty where none is. They
-	// are equal unless a program of another release is attached.
+	// ProgramTag identifies the program that explained, LiveTag the one that is live on Interface; empty where none is, and
+	// "(program ID)" where it may not be asked. They are equal unless a program of another release is attached.
 	ProgramTag, LiveTag string
 
 	// Flow is what the packet says of itself; the zero value where it cannot be read.

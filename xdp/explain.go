@@ -169,20 +169,27 @@ func (d *Dataplane) keyAt(index uint32) string {
 	return ""
 }
 
-// liveTagLocked is the tag of the program that an interface runs; empty where it runs none.
+// liveTagLocked is the tag of the program that an interface runs; empty where it runs none. Nearly always that is the
+// instance of this process. Opening another takes CAP_SYS_ADMIN, which lbd gives up: then its id stands for the tag.
 func (d *Dataplane) liveTagLocked(iface string) string {
 	l, err := netlink.LinkByName(iface)
 	if err != nil || l.Attrs().Xdp == nil || !l.Attrs().Xdp.Attached {
 		return ""
 	}
-	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(l.Attrs().Xdp.ProgId))
-	if err != nil {
-		return ""
+	live := ebpf.ProgramID(l.Attrs().Xdp.ProgId)
+	program := d.programs[iface]
+	info, err := program.Info()
+	if err == nil {
+		if id, ok := info.ID(); ok && id == live {
+			return info.Tag
+		}
 	}
-	defer p.Close()
-	info, err := p.Info()
-	if err != nil {
-		return ""
+	if program, err = ebpf.NewProgramFromID(live); err != nil {
+		return fmt.Sprintf("(program %d)", live)
+	}
+	defer program.Close()
+	if info, err = program.Info(); err != nil {
+		return fmt.Sprintf("(program %d)", live)
 	}
 	return info.Tag
 }

@@ -30,6 +30,7 @@ var methods = map[string]need{
 	service + "ListFlows":    {role: Viewer},
 	service + "Explain":      {role: Viewer},
 	service + "GetStats":     {role: Viewer},
+	service + "Explain":      {role: Viewer},
 	service + "GetStatus":    {role: Viewer},
 
 	service + "WatchVips":     {role: Viewer},

@@ -6540,7 +6540,8 @@ type ExplainResponse struct {
 	Remedy string `protobuf:"bytes,25,opt,name=remedy,proto3" json:"remedy,omitempty"`
 	// Tag of the program that explained.
 	ProgramTag string `protobuf:"bytes,26,opt,name=program_tag,json=programTag,proto3" json:"program_tag,omitempty"`
-	// Tag of the program that is live on the interface; empty where none is. Another tag may decide otherwise.
+	// Tag of the program that is live on the interface; empty where none is, "(program ID)" where lbd may not ask for it.
+	// Another tag may decide otherwise.
 	LiveTag       string `protobuf:"bytes,27,opt,name=live_tag,json=liveTag,proto3" json:"live_tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
