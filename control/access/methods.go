@@ -28,7 +28,6 @@ var methods = map[string]need{
 	service + "ListBackends": {role: Viewer},
 	service + "ListSlots":    {role: Viewer},
 	service + "ListFlows":    {role: Viewer},
-	service + "Explain":      {role: Viewer},
 	service + "GetStats":     {role: Viewer},
 	service + "Explain":      {role: Viewer},
 	service + "GetStatus":    {role: Viewer},
