@@ -60,7 +60,7 @@ func verify(path string) error {
 	case errors.As(err, &exit) && exit.ExitCode() == exitDamaged:
 		return errors.New(strings.TrimSpace(string(out)))
 	case errors.As(err, &exit):
-		return fmt.Errorf("it is damaged: reading it ended with %s", exit)
+		return fmt.Errorf("it is damaged: reading it ended with %w", exit)
 	}
 	return fmt.Errorf("have it read: %w", err)
 }
