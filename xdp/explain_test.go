@@ -40,11 +40,15 @@ func explain(t *testing.T, d *xdp.Dataplane, frame []byte, iface string) lb.Expl
 // TestExplainPacketTable explains every packet of the table, then sends it: verdict, backend and frame are those of the
 // program that forwards, and of the twin.
 func TestExplainPacketTable(t *testing.T) {
-	d := xdptest.MustOpen(t, xdp.Options{Limits: smallLimits})
-	state := xdptest.MustPlan(t, nil, tableConfig, tableHops())
+	d := openTable(t, xdp.Options{Limits: smallLimits, SourceEntropy: true})
+	hops := tableHops()
+	for address, hop := range hops {
+		hops[address] = tableSources.Apply(hop)
+	}
+	state := xdptest.MustPlan(t, nil, tableConfig, hops)
 	xdptest.MustPublish(t, d, state)
-	twin := lb.NewTwin(state, xdptest.Seed, xdptest.Interface)
-	for _, r := range rows {
+	twin := tableTwin(state)
+	for _, r := range slices.Concat(rows, wayRows) {
 		for _, family := range []int{4, 6} {
 			if r.only != 0 && r.only != family {
 				continue
