@@ -111,6 +111,8 @@ func (s *scrape) node(n *sluicev1.GetStatusResponse) {
 	s.put(s.warnings, float64(len(n.GetWarnings())))
 	s.put(s.unconfirmed, oneIf(n.GetConfirmation() != nil))
 	s.put(s.mapMemory, float64(n.GetMapMemoryBytes()))
+	s.checkTotals(n.GetChecks())
+	s.certificates(n.GetCertificates())
 	for _, l := range n.GetLimits() {
 		s.put(s.limitUsed, float64(l.GetUsed()), l.GetName())
 		s.put(s.limitConfigured, float64(l.GetConfigured()), l.GetName())
@@ -148,6 +150,7 @@ func (s *scrape) pools() {
 		s.put(s.poolTable, 1, name, p.GetDigest())
 		s.put(s.poolTransition, float64(p.GetTransitionSlots()), name)
 		s.put(s.poolPinned, float64(p.GetPinnedSlots()), name)
+		s.healthOfPool(p.GetHealth(), name)
 	}
 }
 
@@ -169,6 +172,7 @@ func (s *scrape) backends() {
 		s.put(s.backendFlows, float64(b.GetFlows()), pool, name)
 		s.put(s.backendSlots, float64(b.GetSlots()), pool, name)
 		s.put(s.backendWeight, float64(b.GetEffectiveWeight()), pool, name)
+		s.healthOfBackend(b.GetHealth(), pool, name)
 		if !b.GetLeaving() {
 			s.put(s.backendAdmin, 1, pool, name, jsonwire.Word(admin.Descriptor(), admin.Number()))
 		}

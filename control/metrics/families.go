@@ -49,6 +49,9 @@ type families struct {
 	vipHeld, backendHeld                                            *Family
 	backendKeeps, backendFlows, backendLeaving                      *Family
 	trackLookups, trackHits, trackInserts, trackHeld, trackBypassed *Family
+
+	healthFamilies
+	certificateNotAfter *Family
 }
 
 func newFamilies() *families {
@@ -99,6 +102,9 @@ func newFamilies() *families {
 		trackHeld:       counter("sluice_track_held_total", "First packets that got no entry and stayed with the previous owner."),
 		trackBypassed:   counter("sluice_track_bypassed_total", "First packets that got no entry and went to the current owner, because the previous one fails."),
 
+		healthFamilies:      newHealthFamilies(),
+		certificateNotAfter: gauge("sluice_certificate_not_after_timestamp_seconds", "When a certificate of the node ends, in seconds since 1970: tls.cert is the node's own, tls.client_ca the first to end of those that its clients' are signed with. Absent where the API does not listen on TCP.", "use"),
+
 		mapMemory:       gauge("sluice_map_memory_bytes", "Kernel memory of the maps."),
 		limitUsed:       gauge("sluice_limit_used", "How much of a limit of the node is in use.", "limit"),
 		limitConfigured: gauge("sluice_limit_configured", "A limit of the node, as it is configured.", "limit"),
@@ -108,7 +114,7 @@ func newFamilies() *families {
 
 // list is every family.
 func (f *families) list() []*Family {
-	return []*Family{
+	return append(f.healthFamilies.list(), []*Family{
 		f.ready, f.revision, f.publication, f.warnings, f.unconfirmed,
 		f.verdictPackets, f.framesSeen, f.framesUnaccounted, f.interfaceInfo,
 		f.vipPackets, f.vipBytes, f.vipNewFlows, f.vipRefused, f.vipBackends, f.vipBackendsWithSlots,
@@ -118,7 +124,8 @@ func (f *families) list() []*Family {
 		f.mapMemory, f.limitUsed, f.limitConfigured, f.watch,
 		f.interfaceFaults, f.poolTransition, f.poolPinned, f.vipHeld, f.backendHeld, f.backendKeeps, f.backendFlows, f.backendLeaving,
 		f.trackLookups, f.trackHits, f.trackInserts, f.trackHeld, f.trackBypassed,
-	}
+		f.certificateNotAfter,
+	}...)
 }
 
 // verdictHelp explains every verdict: the help of a metric is all the room there is.

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
@@ -68,13 +69,22 @@ func newAPI() *api {
 	}
 	return &api{errs: map[string]error{}, answers: map[string]proto.Message{
 		"GetStatus": &sluicev1.GetStatusResponse{Revision: 7, Publication: 9, Warnings: []string{"w"}, MapMemoryBytes: 1 << 20,
-			Limits:     []*sluicev1.Limit{{Name: "vips", Used: 1, Configured: 1024}},
+			Limits: []*sluicev1.Limit{{Name: "vips", Used: 1, Configured: 1024}},
+			Checks: &sluicev1.CheckTotals{Backends: 2, Outstanding: 1, MaxOutstanding: 256, Late: 5, Results: []*sluicev1.CheckTotals_Result{
+				{Grade: sluicev1.CheckResult_GRADE_GOOD, Checks: 90}, {Grade: sluicev1.CheckResult_GRADE_SILENT, Checks: 10}}},
+			// Two CAs, while one takes over from the other: the first to end counts.
+			Certificates: []*sluicev1.Certificate{
+				{Use: "tls.cert", NotAfter: &timestamppb.Timestamp{Seconds: 1800000000}},
+				{Use: "tls.client_ca", NotAfter: &timestamppb.Timestamp{Seconds: 1900000000}},
+				{Use: "tls.client_ca", NotAfter: &timestamppb.Timestamp{Seconds: 1850000000}}},
 			Interfaces: []*sluicev1.Interface{{Name: "eth0", Mode: "native", ProgramTag: "00ff"}, {Name: "eth1", Mode: "generic", ProgramTag: "00ff"}, {Name: "eth2", Mode: "native", Fault: "gone"}}},
-		"ListVips":  &sluicev1.ListVipsResponse{Vips: []*sluicev1.VipStatus{{Vip: &sluicev1.Vip{Name: "web"}, Counter: counter(50), Backends: 2, BackendsWithSlots: 1}}},
-		"ListPools": &sluicev1.ListPoolsResponse{Pools: []*sluicev1.PoolStatus{{Pool: &sluicev1.Pool{Name: "p"}, Slots: 1024, EmptySlots: 3, Digest: "0123456789abcdef"}}},
+		"ListVips": &sluicev1.ListVipsResponse{Vips: []*sluicev1.VipStatus{{Vip: &sluicev1.Vip{Name: "web"}, Counter: counter(50), Backends: 2, BackendsWithSlots: 1}}},
+		"ListPools": &sluicev1.ListPoolsResponse{Pools: []*sluicev1.PoolStatus{{Pool: &sluicev1.Pool{Name: "p"}, Slots: 1024, EmptySlots: 3, Digest: "0123456789abcdef",
+			Health: &sluicev1.PoolHealth{Up: 1, Enabled: 5, Panic: true, Threshold: 25}}, {Pool: &sluicev1.Pool{Name: "unchecked"}, Slots: 1024, EmptySlots: 1024, Digest: "00"}}},
 		"ListBackends": &sluicev1.ListBackendsResponse{Backends: []*sluicev1.BackendStatus{
 			{Pool: "p", Backend: &sluicev1.Backend{Name: "a", Admin: sluicev1.Admin_ADMIN_DRAINED}, EffectiveWeight: 100, Slots: 1021, Counter: counter(50),
-				NextHop: &sluicev1.NextHop{State: sluicev1.NextHop_STATE_EGRESS_UNMANAGED}},
+				NextHop: &sluicev1.NextHop{State: sluicev1.NextHop_STATE_EGRESS_UNMANAGED},
+				Health:  &sluicev1.BackendHealth{State: sluicev1.BackendHealth_STATE_DOWN, Ignored: true}},
 			// It had another address before, and that one still has flows.
 			{Pool: "p", Backend: &sluicev1.Backend{Name: "a", Address: "10.9.3.9"}, Leaving: true, KeepsSlots: 2, Flows: 4, Counter: counter(5)}}},
 		"GetStats": &sluicev1.GetStatsResponse{Tracking: &sluicev1.Tracking{Lookups: 9, Hits: 6, Inserts: 2, Held: 1}, Verdicts: []*sluicev1.VerdictStat{
