@@ -34,18 +34,24 @@ func flowItemOf(f *sluicev1.Flow) flowItem {
 func (c *cli) getFlowsCommand() *cobra.Command {
 	var pool string
 	var limit uint32
-	cmd := &cobra.Command{
+	cmd := c.watchFlag(&cobra.Command{
 		Use: "flows", Aliases: []string{"flow"}, Short: "List the flows that are tracked while slots change", Args: none,
 		Long: `List the entries of the flow tables, those that were silent longest first. There are entries only for new flows of
 slots that are changing; in the steady state there are none.`,
 		RunE: c.does(func(ctx context.Context, _ []string) error {
+			if c.watch {
+				if limit != 0 {
+					return usagef("--limit does not go with --watch, which shows the 10000 flows that were silent longest")
+				}
+				return c.watchFlows(ctx, pool)
+			}
 			answer, err := call(ctx, c, sluicev1.SluiceClient.ListFlows, &sluicev1.ListFlowsRequest{Pool: pool, Limit: limit})
 			if err != nil {
 				return err
 			}
 			return c.printFlows(answer)
 		}),
-	}
+	})
 	cmd.Flags().StringVar(&pool, "pool", "", "only those of this pool")
 	cmd.Flags().Uint32Var(&limit, "limit", 0, "at most so many; 0 is 1000")
 	_ = cmd.RegisterFlagCompletionFunc("pool", c.complete(1, c.poolNames))
@@ -60,9 +66,7 @@ func (c *cli) printFlows(answer *sluicev1.ListFlowsResponse) error {
 			Total uint32     `json:"total"`
 		}{items, answer.GetTotal()})
 	}
-	if err := printList(c, listing[flowItem]{items, flowColumns, func(f flowItem) string {
-		return "flow/" + f.Protocol + "/" + f.Source + "/" + f.Destination
-	}}); err != nil {
+	if err := printList(c, listing[flowItem]{items, flowColumns, flowItem.object}); err != nil {
 		return err
 	}
 	if shown := uint32(len(items)); shown < answer.GetTotal() {
@@ -70,6 +74,8 @@ func (c *cli) printFlows(answer *sluicev1.ListFlowsResponse) error {
 	}
 	return nil
 }
+
+func (f flowItem) object() string { return "flow/" + f.Protocol + "/" + f.Source + "/" + f.Destination }
 
 func flowItemsOf(flows []*sluicev1.Flow) []flowItem {
 	out := make([]flowItem, len(flows))

@@ -34,6 +34,15 @@ func (c *cli) watchBackends(ctx context.Context, pool, name string) error {
 		})
 }
 
+func (c *cli) watchFlows(ctx context.Context, pool string) error {
+	t := newTicker(c, flowColumns, flowItem.object)
+	return watch(ctx, c, sluicev1.SluiceClient.WatchFlows, &sluicev1.WatchFlowsRequest{Pool: pool},
+		func(a *sluicev1.WatchFlowsResponse) error {
+			gone := mapped(a.GetDeleted(), func(f *sluicev1.Flow) string { return flowItemOf(f).object() })
+			return t.tell(flowItemsOf(a.GetFlows()), gone)
+		})
+}
+
 // watchSlots prints a line for each backend whose slots change, or for each slot, as get does.
 func (c *cli) watchSlots(ctx context.Context, pool string) error {
 	request := &sluicev1.WatchSlotsRequest{Pool: pool}

@@ -123,6 +123,23 @@ func (s *server) WatchBackends(r *sluicev1.WatchBackendsRequest, stream grpc.Ser
 		})
 }
 
+func (s *server) WatchFlows(r *sluicev1.WatchFlowsRequest, stream grpc.ServerStreamingServer[sluicev1.WatchFlowsResponse]) error {
+	known := map[string]*sluicev1.Flow{}
+	return follow(s, func() ([]*sluicev1.Flow, error) {
+		a, err := s.ListFlows(stream.Context(), &sluicev1.ListFlowsRequest{Pool: r.GetPool()})
+		return a.GetFlows(), err
+	}, func(f *sluicev1.Flow) string {
+		known[f.GetSource()] = &sluicev1.Flow{Protocol: f.GetProtocol(), Source: f.GetSource(), Destination: f.GetDestination()}
+		return f.GetSource()
+	}, func(changed []*sluicev1.Flow, deleted []string) error {
+		answer := &sluicev1.WatchFlowsResponse{Flows: changed}
+		for _, source := range deleted {
+			answer.Deleted = append(answer.Deleted, known[source])
+		}
+		return stream.Send(answer)
+	})
+}
+
 func (s *server) WatchSlots(r *sluicev1.WatchSlotsRequest, stream grpc.ServerStreamingServer[sluicev1.WatchSlotsResponse]) error {
 	return follow(s, func() ([]*sluicev1.ListSlotsResponse, error) {
 		a, err := s.ListSlots(stream.Context(), &sluicev1.ListSlotsRequest{Pool: r.GetPool()})
