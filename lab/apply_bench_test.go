@@ -58,7 +58,7 @@ func BenchmarkApply(b *testing.B) {
 		{"nothing", large(100), large(100)},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			client := benchNode(b)
+			_, client := benchNode(b)
 			for b.Loop() {
 				b.StopTimer()
 				mustApply(b, client, row.before)
@@ -70,7 +70,7 @@ func BenchmarkApply(b *testing.B) {
 }
 
 // benchNode is a node with room for the large configuration, and for the one that it replaces.
-func benchNode(b *testing.B) sluicev1.SluiceClient {
+func benchNode(b *testing.B) (*Topology, sluicev1.SluiceClient) {
 	b.Helper()
 	topology := raiseBare(b, 0)
 	settings := filepath.Join(topology.Dir(), "node.yaml")
@@ -85,7 +85,7 @@ func benchNode(b *testing.B) sluicev1.SluiceClient {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = connection.Close() })
-	return client
+	return topology, client
 }
 
 func mustApply(b *testing.B, client sluicev1.SluiceClient, config *sluicev1.Config) {

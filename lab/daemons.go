@@ -147,7 +147,9 @@ func (t *Topology) LBCtl(stdin string, args ...string) (string, error) {
 // Dial connects to the API of the load balancer's lbd, from whichever namespace: its socket is a file.
 func (t *Topology) Dial() (sluicev1.SluiceClient, *grpc.ClientConn, error) {
 	// lbd is often just about to listen: ask again soon, not after gRPC's usual second.
-	again := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond}}
+	// Without a time of its own an attempt to connect would have to succeed within that.
+	again := grpc.ConnectParams{MinConnectTimeout: 10 * time.Second,
+		Backoff: backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond}}
 	c, err := grpc.NewClient(t.API(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(again))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to %s: %w", t.API(), err)
