@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sluice-lb/sluice/control/nexthop"
 	"github.com/sluice-lb/sluice/control/store"
@@ -31,6 +32,7 @@ type dataplane struct {
 	failMAC  error
 	counters lb.Counters
 	flows    []lb.FlowEntry
+	now      time.Time
 }
 
 // pinned is what survives.
@@ -165,7 +167,14 @@ func (d *dataplane) SetMAC(indexes []uint32, mac lb.MAC) error {
 func (d *dataplane) Activity() (*lb.Activity, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &lb.Activity{Flows: slices.Clone(d.flows)}, nil
+	return &lb.Activity{Now: d.now, Flows: slices.Clone(d.flows)}, nil
+}
+
+// pass lets time pass on the clock that packets are timed by, which is not the time of day.
+func (d *dataplane) pass(t time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = d.now.Add(t)
 }
 
 // track sets the entries of the flow tables.

@@ -151,3 +151,32 @@ func TestNewBackendsAreResolvedFirst(t *testing.T) {
 		t.Error("a dry run asked the network")
 	}
 }
+
+// TestSlotsAreTimedByTheDataPlane drains while the time of day goes on by itself, as when somebody sets it: only the clock
+// that packets are timed by ends a drain.
+func TestSlotsAreTimedByTheDataPlane(t *testing.T) {
+	running(t, func(t *testing.T, n *node) {
+		n.dp.pass(time.Hour) // the node has been up for that long
+		drained := web(2)
+		drained.Pools[0].Backends[0].Admin = lb.AdminDrained
+		drained.Pools[0].DrainMax, drained.Pools[0].DrainIdle = 10*time.Minute, 10*time.Minute
+		n.apply(t, drained)
+		for _, step := range []struct {
+			what       string
+			day, ticks time.Duration
+			moving     bool
+		}{
+			{"the time of day is 20 minutes later", 20 * time.Minute, 0, true},
+			{"9 minutes have passed", 3 * time.Second, 9 * time.Minute, true},
+			{"10 minutes have passed", 3 * time.Second, time.Minute, false},
+		} {
+			n.dp.pass(step.ticks)
+			time.Sleep(step.day)
+			synctest.Wait()
+			if got := n.engine.State().Moving(); got != step.moving {
+				t.Errorf("%s: slots are changing: %v, want %v", step.what, got, step.moving)
+			}
+		}
+		n.check(t)
+	})
+}
