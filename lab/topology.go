@@ -99,19 +99,32 @@ func (t *Topology) raise(backends int) error {
 	if err := t.Client.SendWholeChecksums(Iface); err != nil {
 		return err
 	}
+	if err := t.connectLB(); err != nil {
+		return err
+	}
+	for range backends {
+		if _, err := t.AddBackend(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connectLB links the load balancer to the router, which sends it what is for the VIPs.
+func (t *Topology) connectLB() error {
 	if err := t.connect(t.LB, "lb0", LBV4, LBV6, InnerMTU); err != nil {
 		return err
 	}
 	if err := t.Router.AttachPassAll("lb0"); err != nil {
 		return err
 	}
+	return t.routeVIPs()
+}
+
+// routeVIPs makes the router send what is for the VIPs to the load balancer.
+func (t *Topology) routeVIPs() error {
 	for vips, lb := range map[netip.Prefix]netip.Addr{VIPsV4: LBV4, VIPsV6: LBV6} {
 		if err := t.Router.Route(vips, lb, 0); err != nil {
-			return err
-		}
-	}
-	for range backends {
-		if _, err := t.AddBackend(); err != nil {
 			return err
 		}
 	}

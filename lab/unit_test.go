@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	sluicev1 "github.com/sluice-lb/sluice/proto/sluice/v1"
 )
 
 // asUnit wraps a command line so that it meets what the unit of lbd grants: its capabilities, no new ones, and a file
@@ -108,9 +111,14 @@ func TestUnderTheUnit(t *testing.T) {
 	}
 }
 
-// moveRouter gives the router another link-layer address, and waits until lbd has it.
+// moveRouter gives the router another link-layer address, which it announces as routers do, and waits until lbd has it.
 func moveRouter(t *testing.T, topology *Topology) {
 	t.Helper()
+	for _, key := range []string{"net.ipv4.conf.lb0.arp_notify", "net.ipv6.conf.lb0.ndisc_notify"} {
+		if err := topology.Router.Sysctl(key, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	mac := net.HardwareAddr{2, 0, 0, 0, 0xaa, 7}
 	link, err := topology.Router.rtnl.LinkByName("lb0")
 	if err != nil {
@@ -119,11 +127,17 @@ func moveRouter(t *testing.T, topology *Topology) {
 	if err := topology.Router.rtnl.LinkSetHardwareAddr(link, mac); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 60*time.Second, func() error {
-		out, err := topology.LBCtl("", "get", "backends", "-o", "json")
-		if err == nil && !strings.Contains(out, mac.String()) {
-			err = fmt.Errorf("no next hop at %s: %s", mac, out)
+	client := api(t, topology)
+	eventually(t, 3*time.Second, func() error {
+		answer, err := client.ListBackends(context.Background(), &sluicev1.ListBackendsRequest{})
+		if err != nil {
+			return err
 		}
-		return err
+		for _, b := range answer.GetBackends() {
+			if got := b.GetNextHop().GetMac(); got != mac.String() {
+				return fmt.Errorf("next hop of %s is at %s, want %s", b.GetBackend().GetAddress(), got, mac)
+			}
+		}
+		return nil
 	})
 }

@@ -34,6 +34,7 @@ type Watcher struct {
 
 	mu        sync.Mutex
 	entries   map[netip.Addr]*entry
+	numbers   map[string]int            // of managed interfaces, as last seen under their names
 	inherited map[netip.Addr]lb.NextHop // last good next hops of an earlier run
 	moved     chan struct{}             // closed and replaced with every change of an entry
 }
@@ -47,6 +48,7 @@ func New(kernel Kernel, managed []string, log *slog.Logger) *Watcher {
 		changes: make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),
 		entries: map[netip.Addr]*entry{},
+		numbers: map[string]int{},
 		moved:   make(chan struct{}),
 	}
 }
@@ -58,6 +60,21 @@ func (w *Watcher) UseSources(sources lb.OuterSources) { w.sources = sources }
 func (w *Watcher) withSource(r Route) Route {
 	hop := w.sources.Apply(lb.NextHop{Interface: r.Interface, Source: r.Source})
 	r.Source, r.SourceBits = hop.Source, hop.SourceBits
+	return r
+}
+
+// withName is the route with the name that the data plane knows its interface by. One that is renamed while nothing else
+// has its name still carries the program, and packets still leave by it.
+func (w *Watcher) withName(r Route) Route {
+	if slices.Contains(w.managed, r.Interface) {
+		w.numbers[r.Interface] = r.Index
+		return r
+	}
+	for name, number := range w.numbers {
+		if number == r.Index {
+			r.Interface = name
+		}
+	}
 	return r
 }
 
@@ -180,6 +197,9 @@ func (w *Watcher) lookLocked(addresses []netip.Addr) bool {
 		e := w.entries[a]
 		before := e.Status
 		r, ok := routes[a]
+		if ok {
+			r = w.withName(r)
+		}
 		e.setRoute(w.withSource(r), ok)
 		e.setNeighbour(neighbours[e.Route.neighbour(a)])
 		w.enterLocked(e, before)

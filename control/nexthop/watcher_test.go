@@ -167,6 +167,35 @@ func TestRouteMoves(t *testing.T) {
 	})
 }
 
+// TestRenamedInterface gives the managed interface another name: the data plane is attached to its number, so nothing
+// changes until another interface has the name.
+func TestRenamedInterface(t *testing.T) {
+	run(t, func(t *testing.T, w *Watcher, k *kernel) {
+		k.route(backend, viaGateway())
+		w.Track([]netip.Addr{backend})
+		k.neighbour(Neighbour{Key{2, gateway}, macA, Confirmed})
+		mustBe(t, w, Reachable, macA)
+		before := w.Hops([]netip.Addr{backend})[backend]
+
+		renamed := viaGateway()
+		renamed.Interface = "renamed0"
+		k.route(backend, renamed)
+		time.Sleep(2 * settle)
+		mustBe(t, w, Reachable, macA)
+		if hop := w.Hops([]netip.Addr{backend})[backend]; hop != before {
+			t.Errorf("hop %+v, want %+v as before", hop, before)
+		}
+
+		successor := viaGateway()
+		successor.Index = 7
+		k.route(backend, successor)
+		time.Sleep(2 * settle)
+		k.route(backend, renamed)
+		time.Sleep(2 * settle)
+		mustBe(t, w, EgressUnmanaged, macA)
+	})
+}
+
 func TestResolveWaits(t *testing.T) {
 	run(t, func(t *testing.T, w *Watcher, k *kernel) {
 		k.route(backend, viaGateway())
