@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Every map. User space sets the sizes (limits in the node's configuration); the ones here are for tools that load the
- * object as it is. All are memory-mapped arrays: their values start on a page, so that one 64-byte value is one cache
- * line, and their look-ups are inlined. User space writes all but the counters; it never rewrites what a packet may be
- * reading, with two exceptions of one aligned 8-byte or 4-byte store each: a descriptor's MAC word and a slot word.
+ * object as it is. Those that every packet reads are memory-mapped arrays: their values start on a page, so that one
+ * 64-byte value is one cache line, and their look-ups are inlined. The program writes counters, stamps and flow entries,
+ * user space the rest; it never rewrites what a packet may be reading, with three exceptions in a descriptor, of one
+ * aligned store each: the MAC word, `dead`, and the interface's number.
  */
 #ifndef SLUICE_MAPS_H
 #define SLUICE_MAPS_H
